@@ -28,6 +28,20 @@ export interface PacketSink {
   deliver(packet: Packet, now: Instant): void;
 }
 
+/** An end of a TCP connection, as its machine and the faults see it. */
+export interface ConnectionSink extends PacketSink {
+  readonly local: SocketAddress;
+  readonly remote: SocketAddress;
+  /** Ends it with a reset to the peer. */
+  abort(): void;
+  /** The network swallows what it sends from now on. */
+  sever(): void;
+  /** Ends it as if the peer had reset it: its owner is told. */
+  die(): void;
+  /** It is no more, and nobody is told. */
+  vanish(): void;
+}
+
 /** A link in a world: wakes itself when packets are due and hands them to their next hop. */
 export class LinkHop implements Hop {
   readonly link: Link<Packet>;
@@ -123,7 +137,7 @@ export class Machine {
   private readonly bound = new Map<SocketAddress, PacketSink>();
   private readonly wildcards = new Map<number, PacketSink>();
   private readonly listeners = new Map<string, PacketSink>();
-  private readonly connections = new Map<SocketAddress, Map<SocketAddress, PacketSink>>();
+  private readonly connections = new Map<SocketAddress, Map<SocketAddress, ConnectionSink>>();
   private nextPort = FIRST_EPHEMERAL_PORT;
 
   constructor(world: World, name: string, address: string) {
@@ -172,7 +186,7 @@ export class Machine {
     this.listeners.delete(`${host ?? '*'}:${port}`);
   }
 
-  addConnection(local: SocketAddress, remote: SocketAddress, sink: PacketSink): void {
+  addConnection(local: SocketAddress, remote: SocketAddress, sink: ConnectionSink): void {
     let remotes = this.connections.get(local);
     if (remotes === undefined) {
       remotes = new Map();
@@ -188,12 +202,13 @@ export class Machine {
   }
 
   /** All TCP connections, in the order of their making by local address. */
-  *tcpConnections(): Generator<PacketSink> {
-    for (const remotes of this.connections.values()) yield* remotes.values();
+  tcpConnections(): ConnectionSink[] {
+    return [...this.connections.values()].flatMap((remotes) => [...remotes.values()]);
   }
 
-  /** Forgets all sockets, as when the power goes or all processes end. */
+  /** Forgets all sockets, as when the power goes. */
   dropSockets(): void {
+    for (const connection of this.tcpConnections()) connection.vanish();
     this.bound.clear();
     this.wildcards.clear();
     this.listeners.clear();
@@ -287,6 +302,7 @@ export class SimPath {
   private readonly downRoute: Route;
   private readonly subnet: string;
   private readonly serverAddresses: readonly string[];
+  private readonly announced = new Set<string>();
   private address: string;
   private readdressCount = 0;
 
@@ -324,6 +340,11 @@ export class SimPath {
     return this.serverAddresses[0] ?? '';
   }
 
+  /** Every address under which the client has been seen from the servers over this path. */
+  get publicAddresses(): ReadonlySet<string> {
+    return this.announced;
+  }
+
   /** Changes link parameters of the path's own link; both directions if none is named. */
   set(params: Partial<LinkParams>, direction?: Direction): void {
     if (direction !== 'down') this.up.set(params);
@@ -332,6 +353,7 @@ export class SimPath {
 
   /** Makes packets that the servers send to `address` take this path. For boxes. */
   announce(address: string): void {
+    this.announced.add(address);
     for (const from of this.serverAddresses) this.world.setRoute(from, address, this.downRoute);
   }
 

@@ -32,7 +32,7 @@ export interface WorldOptions {
 export interface RunLimits {
   /** Stop when this holds; looked at after each instant at which something happened. */
   readonly until?: () => boolean;
-  /** Stop at this time at the latest, and leave the clock there. */
+  /** Stop at this time at the latest, and leave the clock there, also when the world is idle. */
   readonly untilMs?: number;
   /** Stop after this many more ms at the latest; `untilMs` wins. */
   readonly forMs?: number;
@@ -65,6 +65,7 @@ export class World {
   private readonly routes = new Map<string, Map<string, Route>>();
   private settlers: Settler[] = [];
   private spareSettlers: Settler[] = [];
+  private pipeCount = 0;
   private clock = START_MS as Instant;
 
   constructor(options: WorldOptions) {
@@ -113,9 +114,8 @@ export class World {
       }
       if (limits.until?.() === true) return 'done';
       if (this.settlers.length > 0 || queue.nextAt <= this.clock) continue;
-      if (queue.nextAt > endMs) {
-        if (queue.size === 0 && endMs === Number.POSITIVE_INFINITY) return 'idle';
-        if (endMs > this.clock) this.clock = endMs as Instant;
+      if (queue.size === 0 || queue.nextAt > endMs) {
+        if (endMs > this.clock && endMs !== Number.POSITIVE_INFINITY) this.clock = endMs as Instant;
         return queue.size === 0 ? 'idle' : 'time';
       }
       this.clock = queue.nextAt as Instant;
@@ -149,6 +149,11 @@ export class World {
       up: new LinkHop(this, pair.up, this.prng.fork(`${name}/up`)),
       down: new LinkHop(this, pair.down, this.prng.fork(`${name}/down`)),
     };
+  }
+
+  /** Numbers that tell pipes apart. */
+  nextPipeNumber(): number {
+    return ++this.pipeCount;
   }
 
   address(host: string, port: number): SocketAddress {
