@@ -24,7 +24,6 @@ export class Cubic {
   window = INITIAL_WINDOW_SEGMENTS;
   slowStartThreshold = UNLIMITED;
   private maxWindow = 0;
-  private priorWindow = 0;
   private epochStart: number | undefined;
   private inflectionSec = 0;
   private renoWindow = 0;
@@ -67,7 +66,9 @@ export class Cubic {
   /** A loss, once per round trip. */
   reduce(): void {
     this.noteMaximum();
-    this.window = Math.max(MIN_WINDOW_SEGMENTS, this.window * BETA);
+    // In whole segments, as Linux counts: at small windows the cut is deeper than BETA.
+    const cut = Math.floor(Math.floor(this.window) * BETA);
+    this.window = Math.max(MIN_WINDOW_SEGMENTS, cut);
     this.slowStartThreshold = this.window;
   }
 
@@ -96,7 +97,6 @@ export class Cubic {
     // Fast convergence, RFC 9438 §4.7.
     const shrinking = this.window < this.maxWindow;
     this.maxWindow = shrinking ? (this.window * (1 + BETA)) / 2 : this.window;
-    this.priorWindow = this.window;
     this.epochStart = undefined;
   }
 
@@ -113,8 +113,8 @@ export class Cubic {
     }
     const seconds = (nowMs - this.epochStart) / 1000;
     const at = (sec: number): number => C * (sec - this.inflectionSec) ** 3 + this.maxWindow;
-    const alpha = this.renoWindow < this.priorWindow ? RENO_ALPHA : 1;
-    this.renoWindow += (alpha * segments) / this.window;
+    // RFC 9438 §4.3 goes on with a factor of 1 beyond the old window; Linux does not.
+    this.renoWindow += (RENO_ALPHA * segments) / this.window;
     if (at(seconds) < this.renoWindow) {
       this.window = Math.max(this.window, this.renoWindow);
       return;

@@ -177,7 +177,7 @@ export function tcpPortOnly(port: number): Policy {
   };
 }
 
-/** Drops the nth packet (counted from 1) that the filter lets in, and every nth after it if asked. */
+/** Drops the nth packet (from 1) that the filter lets in; with `repeat` every nth. */
 export function dropNth(n: number, filter: PacketFilter = {}, repeat = false): Policy {
   let count = 0;
   return (packet, direction) => {

@@ -63,7 +63,7 @@ export const PRESETS = {
   /** A good Wi-Fi with the access line behind it; link-layer retries show as jitter. */
   wifi: symmetric({ rateMbps: 50, rttMs: 16, jitterMs: 3, queueMs: 60 }),
 
-  /** Wi-Fi at the edge of its range: slower, and what the link layer gives up on comes in bursts. */
+  /** Wi-Fi at the edge of its range: slower; what the link layer gives up on comes in bursts. */
   wifiLossy: pair({ ...wifiEdge(), rateBitsPerSec: 10e6 }, { ...wifiEdge(), rateBitsPerSec: 20e6 }),
 
   /** WebPageTest's profile "LTE": 12/12 Mbit/s, RTT 70 ms; jitter and the deep queue are ours. */

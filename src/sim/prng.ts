@@ -8,7 +8,7 @@
 const WARM_UP_ROUNDS = 20;
 const UINT32_RANGE = 0x1_0000_0000;
 
-/** The finalizer of MurmurHash3 (Austin Appleby, public domain): every input bit moves every output bit. */
+/** The finalizer of MurmurHash3 (Austin Appleby, public domain): each bit in moves all bits out. */
 function mix32(value: number): number {
   let h = value;
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);

@@ -133,7 +133,7 @@ describe('simulated TCP', () => {
     path?.set({ black: false });
     const before = run.receivedBytes;
     run.world.run({ forMs: 60_000, until: () => run.receivedBytes > before });
-    // Linux took 8.5 to 8.7 s in a network of this shape.
+    // Linux takes 8.7 s in a network of this shape.
     expect(run.world.now - start).toBeGreaterThan(7000);
     expect(run.world.now - start).toBeLessThan(10_000);
     const back = run.receivedBytes;
