@@ -1,0 +1,84 @@
+/**
+ * What has arrived on one path, and when to say so (RFC 9000 §13.2).
+ *
+ * @module
+ */
+
+import type { AckRange } from '../wire/index.js';
+import type { Instant } from './contract.js';
+import { RangeSet } from './range-set.js';
+
+/** Ranges kept; the newest. Old gaps are never filled, so more would only lengthen each ACK. */
+export const MAX_TRACKED_RANGES = 32;
+/** An ACK is due after this many ack-eliciting packets (RFC 9000 §13.2.2). */
+export const ACK_ELICITING_THRESHOLD = 2;
+
+export class AckTracker {
+  readonly #received = new RangeSet();
+  readonly #maxAckDelayMs: number;
+  readonly #ordered: boolean;
+  #largest = -1;
+  #largestAt = 0;
+  #elicitingCount = 0;
+  #deadline: Instant | undefined;
+  #immediate = false;
+
+  /** @param ordered a stream carrier: nothing is missing, so gaps need no hurry. */
+  constructor(maxAckDelayMs: number, ordered: boolean) {
+    this.#maxAckDelayMs = maxAckDelayMs;
+    this.#ordered = ordered;
+  }
+
+  /** The largest packet number received, -1 if none. */
+  get largest(): number {
+    return this.#largest;
+  }
+
+  received(packetNumber: number, ackEliciting: boolean, now: Instant): void {
+    const inOrder = packetNumber === this.#largest + 1;
+    this.#received.add(packetNumber, packetNumber + 1);
+    if (this.#received.rangeCount > MAX_TRACKED_RANGES) this.#received.shift();
+    if (packetNumber > this.#largest) {
+      this.#largest = packetNumber;
+      this.#largestAt = now;
+    }
+    if (!ackEliciting) return;
+    this.#elicitingCount += 1;
+    this.#deadline ??= (now + this.#maxAckDelayMs) as Instant;
+    if (!inOrder && !this.#ordered) this.#immediate = true;
+    if (this.#elicitingCount >= ACK_ELICITING_THRESHOLD) this.#immediate = true;
+  }
+
+  /** Lets the next opportunity carry the ACK, for a packet that asks for haste (a probe). */
+  hurry(): void {
+    if (this.#elicitingCount > 0) this.#immediate = true;
+  }
+
+  /** Whether an ACK has to go out now, in a packet of its own if need be. */
+  isDue(now: Instant): boolean {
+    return this.#immediate || (this.#deadline !== undefined && now >= this.#deadline);
+  }
+
+  /** Whether an ACK would tell anything new. */
+  get isPending(): boolean {
+    return this.#elicitingCount > 0;
+  }
+
+  get deadline(): Instant | undefined {
+    return this.#deadline;
+  }
+
+  /** The ranges to report, descending, and the delay in microseconds. Marks them as reported. */
+  report(now: Instant): { ranges: AckRange[]; delayUs: number } {
+    const ranges: AckRange[] = [];
+    const kept = this.#received.ranges;
+    for (let i = kept.length - 1; i >= 0; i--) {
+      const range = kept[i];
+      if (range !== undefined) ranges.push({ smallest: range.start, largest: range.end - 1 });
+    }
+    this.#elicitingCount = 0;
+    this.#deadline = undefined;
+    this.#immediate = false;
+    return { ranges, delayUs: Math.max(0, Math.round((now - this.#largestAt) * 1000)) };
+  }
+}

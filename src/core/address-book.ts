@@ -1,0 +1,226 @@
+/**
+ * Where a datagram path's packets go. Roaming is mosh's rule with QUIC's care (RFC 9000 §9,
+ * RFC 9853): an authentic packet newer than all others, from another address, makes that address
+ * a candidate. It is challenged, and so is the present one; the path moves when the candidate
+ * answers. Until then it gets at most three times what came from it.
+ *
+ * @module
+ */
+
+import { equalBytes } from '../crypto/index.js';
+import type { Address, Instant } from './contract.js';
+
+/** RFC 9000 §8. */
+export const SPEC_AMPLIFICATION_FACTOR = 3;
+/** Addresses under validation at a time, a path. More newcomers have to wait. */
+export const MAX_CANDIDATES = 4;
+/** Challenges sent to an address before it is given up. */
+export const MAX_CHALLENGES = 3;
+/** An address that did not answer is not tried again for this long. */
+export const REFUSED_FOR_MS = 10_000;
+const MAX_REFUSED = 16;
+const CHALLENGE_BYTES = 8;
+
+/** An address that has to prove that it receives. */
+interface Candidate {
+  readonly address: Address;
+  readonly since: Instant;
+  receivedBytes: number;
+  sentBytes: number;
+  challenges: Uint8Array[];
+  nextChallengeAt: Instant;
+}
+
+export interface Challenge {
+  readonly to: Address;
+  readonly data: Uint8Array;
+}
+
+export type AddressOutcome =
+  | { readonly type: 'none' }
+  | { readonly type: 'validated' }
+  /** The path's packets go to `address` from now on; all that was sent since `since` is in doubt. */
+  | {
+      readonly type: 'moved';
+      readonly address: Address;
+      readonly since: Instant;
+      readonly portOnly: boolean;
+    };
+
+export class AddressBook {
+  readonly #random: (length: number) => Uint8Array;
+  readonly #canMove: boolean;
+  #current: Candidate;
+  #validated: boolean;
+  #candidates: Candidate[] = [];
+  readonly #refused = new Map<Address, number>();
+
+  /**
+   * @param canMove only the client roams: the server's book moves, the client's does not.
+   * @param validated the other end is known to receive at `address`.
+   */
+  constructor(
+    address: Address,
+    validated: boolean,
+    canMove: boolean,
+    random: (length: number) => Uint8Array,
+    now: Instant,
+  ) {
+    this.#random = random;
+    this.#canMove = canMove;
+    this.#validated = validated;
+    this.#current = candidate(address, now);
+    if (validated) this.#current.nextChallengeAt = Number.POSITIVE_INFINITY as Instant;
+  }
+
+  get current(): Address {
+    return this.#current.address;
+  }
+
+  get isValidated(): boolean {
+    return this.#validated;
+  }
+
+  get candidateCount(): number {
+    return this.#candidates.length;
+  }
+
+  /** How many bytes may be sent to the current address now. */
+  get budgetBytes(): number {
+    return this.#validated ? Number.POSITIVE_INFINITY : budgetOf(this.#current);
+  }
+
+  sent(to: Address, bytes: number): void {
+    this.#find(to).forEach((known) => {
+      known.sentBytes += bytes;
+    });
+  }
+
+  #find(address: Address): Candidate[] {
+    return [this.#current, ...this.#candidates].filter((known) => known.address === address);
+  }
+
+  /**
+   * An authentic packet arrived.
+   *
+   * @param isNewest its number is the largest of the path so far.
+   */
+  received(from: Address, bytes: number, isNewest: boolean, now: Instant): void {
+    if (from === this.#current.address) {
+      this.#current.receivedBytes += bytes;
+      return;
+    }
+    if (!this.#canMove) return;
+    const known = this.#candidates.find((one) => one.address === from);
+    if (known !== undefined) {
+      known.receivedBytes += bytes;
+      return;
+    }
+    if (!isNewest || this.#candidates.length >= MAX_CANDIDATES || this.#isRefused(from, now))
+      return;
+    const fresh = candidate(from, now);
+    fresh.receivedBytes = bytes;
+    this.#candidates.push(fresh);
+    // The old path is asked too: an attacker who only races can't keep it from answering.
+    this.#current.nextChallengeAt = now;
+    this.#current.challenges = [];
+  }
+
+  #isRefused(address: Address, now: Instant): boolean {
+    const until = this.#refused.get(address);
+    if (until === undefined) return false;
+    if (now < until) return true;
+    this.#refused.delete(address);
+    return false;
+  }
+
+  /** The next challenge that is due and within its address's budget, if any. */
+  nextChallenge(packetBytes: number, retryMs: number, now: Instant): Challenge | undefined {
+    this.#expire(now);
+    for (const one of [this.#current, ...this.#candidates]) {
+      if (now < one.nextChallengeAt) continue;
+      if (one.challenges.length >= MAX_CHALLENGES) continue;
+      const isFree = one === this.#current && this.#validated;
+      if (!isFree && budgetOf(one) < packetBytes) continue;
+      // Fresh bytes each time (RFC 9853 §6): an old answer says nothing of now.
+      const data = this.#random(CHALLENGE_BYTES);
+      one.challenges.push(data);
+      one.nextChallengeAt = (now + retryMs) as Instant;
+      return { to: one.address, data };
+    }
+    return undefined;
+  }
+
+  #expire(now: Instant): void {
+    this.#candidates = this.#candidates.filter((one) => {
+      const isOver = one.challenges.length >= MAX_CHALLENGES && now >= one.nextChallengeAt;
+      if (isOver) this.#refuse(one.address, now);
+      return !isOver;
+    });
+  }
+
+  #refuse(address: Address, now: Instant): void {
+    this.#refused.set(address, now + REFUSED_FOR_MS);
+    for (const oldest of this.#refused.keys()) {
+      if (this.#refused.size <= MAX_REFUSED) break;
+      this.#refused.delete(oldest);
+    }
+  }
+
+  /** A response validates the address that its challenge was sent to (RFC 9000 §8.2.3). */
+  responded(data: Uint8Array): AddressOutcome {
+    if (answers(this.#current, data)) {
+      const wasValidated = this.#validated;
+      this.#validated = true;
+      this.#current.nextChallengeAt = Number.POSITIVE_INFINITY as Instant;
+      return wasValidated ? { type: 'none' } : { type: 'validated' };
+    }
+    const moved = this.#candidates.find((one) => answers(one, data));
+    if (moved === undefined) return { type: 'none' };
+    const portOnly = hostOf(moved.address) === hostOf(this.#current.address);
+    this.#current = moved;
+    this.#current.nextChallengeAt = Number.POSITIVE_INFINITY as Instant;
+    this.#validated = true;
+    this.#candidates = [];
+    return { type: 'moved', address: moved.address, since: moved.since, portOnly };
+  }
+
+  /** When `nextChallenge` has something to do again. */
+  get nextAt(): Instant | undefined {
+    let next = this.#current.nextChallengeAt as number;
+    if (this.#current.challenges.length >= MAX_CHALLENGES) next = Number.POSITIVE_INFINITY;
+    for (const one of this.#candidates) next = Math.min(next, one.nextChallengeAt);
+    return Number.isFinite(next) ? (next as Instant) : undefined;
+  }
+
+  /** Asks the current address again, for instance when its path has gone silent unvalidated. */
+  challengeAgain(now: Instant): void {
+    if (this.#validated) return;
+    this.#current.challenges = this.#current.challenges.slice(-1);
+    this.#current.nextChallengeAt = now;
+  }
+}
+
+function candidate(address: Address, now: Instant): Candidate {
+  return {
+    address,
+    since: now,
+    receivedBytes: 0,
+    sentBytes: 0,
+    challenges: [],
+    nextChallengeAt: now,
+  };
+}
+
+function budgetOf(one: Candidate): number {
+  return SPEC_AMPLIFICATION_FACTOR * one.receivedBytes - one.sentBytes;
+}
+
+function answers(one: Candidate, data: Uint8Array): boolean {
+  return one.challenges.some((challenge) => equalBytes(challenge, data));
+}
+
+/** The address without its port. */
+export function hostOf(address: Address): string {
+  return address.slice(0, address.lastIndexOf(':'));
+}

@@ -1,0 +1,226 @@
+/**
+ * A controller of the BBR family (Cardwell et al., "BBR: congestion-based congestion control", and
+ * draft-ietf-ccwg-bbr): it models the path by the largest delivery rate and the smallest round
+ * trip, and does not take single losses for congestion. From the later draft: the gentle
+ * ProbeRTT (half a bandwidth-delay product instead of four packets).
+ *
+ * @module
+ */
+
+import type { Instant } from '../contract.js';
+import {
+  type AckInfo,
+  type CongestionController,
+  INITIAL_WINDOW_PACKETS,
+  MAX_WINDOW_BYTES,
+} from './controller.js';
+import { MaxFilter } from './max-filter.js';
+
+/** 2/ln 2: the smallest gain that doubles the sending rate each round. */
+const STARTUP_GAIN = 2.885;
+const DRAIN_GAIN = 1 / STARTUP_GAIN;
+const WINDOW_GAIN = 2;
+const CYCLE_GAINS = [1.25, 0.75, 1, 1, 1, 1, 1, 1] as const;
+/** Rounds over which the maximum of the delivery rate is taken. */
+const BANDWIDTH_ROUNDS = 10;
+/** Start-up ends when three rounds brought less than a quarter more. */
+const FULL_GROWTH = 1.25;
+const FULL_ROUNDS = 3;
+/** Start-up also ends after a round that lost this share: the queue is full and short. */
+const STARTUP_LOSS_SHARE = 0.1;
+const STARTUP_LOSS_ROUNDS = 2;
+/** The smallest round trip is measured anew after this time without a sample as small. */
+const PROBE_RTT_INTERVAL_MS = 10_000;
+const PROBE_RTT_WINDOW_GAIN = 0.5;
+const PROBE_RTT_MIN_MS = 50;
+const MIN_WINDOW_PACKETS_BBR = 4;
+/** Sends a little below the model, so that queues do not creep up. */
+const PACING_MARGIN = 0.99;
+
+type Mode = 'startup' | 'drain' | 'probeBandwidth' | 'probeRtt';
+
+export class Bbr implements CongestionController {
+  readonly name = 'bbr';
+  readonly #packetBytes: number;
+  readonly #bandwidth = new MaxFilter(BANDWIDTH_ROUNDS);
+  #mode: Mode = 'startup';
+  #window: number;
+  #round = 0;
+  #roundEndBytes = 0;
+  #roundLostBytes = 0;
+  #roundStartBytes = 0;
+  #lossyRounds = 0;
+  #fullBandwidth = 0;
+  #fullRounds = 0;
+  #filled = false;
+  #minRttMs = Number.POSITIVE_INFINITY;
+  #minRttAt = 0;
+  #cycleIndex = 0;
+  #cycleAt = 0;
+  #probeRttUntil: number | undefined;
+  #smoothedRttMs = 0;
+  #jitterMs = 0;
+
+  /** @param packetBytes the path's packet size. */
+  constructor(packetBytes: number) {
+    this.#packetBytes = packetBytes;
+    this.#window = INITIAL_WINDOW_PACKETS * packetBytes;
+  }
+
+  get congestionWindowBytes(): number {
+    return this.#window;
+  }
+
+  get isStarting(): boolean {
+    return !this.#filled;
+  }
+
+  get bandwidth(): number {
+    return this.#bandwidth.value;
+  }
+
+  get pacingRate(): number | undefined {
+    if (this.#smoothedRttMs === 0) return undefined;
+    if (this.#bandwidth.value === 0) return (STARTUP_GAIN * this.#window) / this.#smoothedRttMs;
+    const rate = PACING_MARGIN * this.#pacingGain() * this.#bandwidth.value;
+    const initial = (INITIAL_WINDOW_PACKETS * this.#packetBytes) / this.#smoothedRttMs;
+    return this.#filled ? rate : Math.max(rate, initial);
+  }
+
+  #pacingGain(): number {
+    switch (this.#mode) {
+      case 'startup':
+        return STARTUP_GAIN;
+      case 'drain':
+        return DRAIN_GAIN;
+      case 'probeBandwidth':
+        return CYCLE_GAINS[this.#cycleIndex] ?? 1;
+      case 'probeRtt':
+        return 1;
+    }
+  }
+
+  #bdpBytes(): number {
+    return this.#bandwidth.value * this.#minRttMs;
+  }
+
+  acknowledged(info: AckInfo, now: Instant): void {
+    this.#smoothedRttMs = info.smoothedRttMs;
+    this.#jitterMs = info.rttVarianceMs;
+    const isRoundStart = this.#countRound(info);
+    if (info.rate !== undefined) {
+      if (!info.rate.isAppLimited || info.rate.bytesPerMs > this.#bandwidth.value) {
+        this.#bandwidth.update(info.rate.bytesPerMs, this.#round);
+      }
+    }
+    if (isRoundStart) this.#checkFull(info);
+    this.#updateMinRtt(info, now);
+    this.#advance(info, now);
+    this.#setWindow(info);
+  }
+
+  #countRound(info: AckInfo): boolean {
+    if (info.rate === undefined || info.rate.priorDeliveredBytes < this.#roundEndBytes) {
+      return false;
+    }
+    this.#round += 1;
+    this.#roundEndBytes = info.deliveredBytes;
+    const delivered = info.deliveredBytes - this.#roundStartBytes;
+    const lossy = this.#roundLostBytes > STARTUP_LOSS_SHARE * (delivered + this.#roundLostBytes);
+    this.#lossyRounds = lossy ? this.#lossyRounds + 1 : 0;
+    this.#roundStartBytes = info.deliveredBytes;
+    this.#roundLostBytes = 0;
+    return true;
+  }
+
+  #checkFull(info: AckInfo): void {
+    if (this.#filled || info.rate?.isAppLimited === true) return;
+    if (this.#bandwidth.value >= this.#fullBandwidth * FULL_GROWTH) {
+      this.#fullBandwidth = this.#bandwidth.value;
+      this.#fullRounds = 0;
+    } else {
+      this.#fullRounds += 1;
+    }
+    this.#filled = this.#fullRounds >= FULL_ROUNDS || this.#lossyRounds >= STARTUP_LOSS_ROUNDS;
+  }
+
+  #updateMinRtt(info: AckInfo, now: Instant): void {
+    const expired = now - this.#minRttAt > PROBE_RTT_INTERVAL_MS;
+    if (info.latestRttMs <= this.#minRttMs || (expired && this.#mode === 'probeRtt')) {
+      this.#minRttMs = info.latestRttMs;
+      this.#minRttAt = now;
+    } else if (expired && this.#mode === 'probeBandwidth') {
+      this.#mode = 'probeRtt';
+      this.#probeRttUntil = undefined;
+    }
+  }
+
+  #advance(info: AckInfo, now: Instant): void {
+    if (this.#mode === 'startup' && this.#filled) this.#mode = 'drain';
+    if (this.#mode === 'drain' && info.inFlightBytes <= this.#bdpBytes()) {
+      this.#enterProbeBandwidth(now);
+    }
+    if (this.#mode === 'probeBandwidth') this.#advanceCycle(info, now);
+    if (this.#mode === 'probeRtt') this.#advanceProbeRtt(info, now);
+  }
+
+  #enterProbeBandwidth(now: Instant): void {
+    this.#mode = 'probeBandwidth';
+    this.#cycleIndex = 2;
+    this.#cycleAt = now;
+  }
+
+  #advanceCycle(info: AckInfo, now: Instant): void {
+    const gain = this.#pacingGain();
+    const elapsed = now - this.#cycleAt > this.#minRttMs;
+    const drained = gain < 1 && info.inFlightBytes <= this.#bdpBytes();
+    const probed =
+      gain > 1 && (this.#roundLostBytes > 0 || info.inFlightBytes >= gain * this.#bdpBytes());
+    const over = gain > 1 ? elapsed && (probed || info.isAppLimited) : elapsed || drained;
+    if (!over) return;
+    this.#cycleIndex = (this.#cycleIndex + 1) % CYCLE_GAINS.length;
+    this.#cycleAt = now;
+  }
+
+  #advanceProbeRtt(info: AckInfo, now: Instant): void {
+    const target = this.#probeRttWindow();
+    if (this.#probeRttUntil === undefined) {
+      if (info.inFlightBytes > target) return;
+      this.#minRttMs = info.latestRttMs;
+      this.#probeRttUntil = now + Math.max(PROBE_RTT_MIN_MS, info.latestRttMs);
+    }
+    this.#minRttMs = Math.min(this.#minRttMs, info.latestRttMs);
+    if (now < this.#probeRttUntil) return;
+    this.#minRttAt = now;
+    this.#probeRttUntil = undefined;
+    this.#enterProbeBandwidth(now);
+  }
+
+  #probeRttWindow(): number {
+    const floor = MIN_WINDOW_PACKETS_BBR * this.#packetBytes;
+    return Math.max(floor, PROBE_RTT_WINDOW_GAIN * this.#bdpBytes());
+  }
+
+  #setWindow(info: AckInfo): void {
+    const floor = MIN_WINDOW_PACKETS_BBR * this.#packetBytes;
+    if (this.#mode === 'probeRtt') {
+      this.#window = Math.min(this.#window, this.#probeRttWindow());
+      return;
+    }
+    const gain = this.#filled ? WINDOW_GAIN : STARTUP_GAIN;
+    // Delay that varies by itself must be covered by the window, or it would look like a slow path.
+    const jitterBytes = this.#bandwidth.value * 4 * this.#jitterMs;
+    const target = gain * this.#bdpBytes() + jitterBytes + 3 * this.#packetBytes;
+    if (this.#filled) this.#window = Math.min(target, this.#window + info.ackedBytes);
+    else if (this.#window < target || this.#bandwidth.value === 0) this.#window += info.ackedBytes;
+    this.#window = Math.min(MAX_WINDOW_BYTES, Math.max(floor, this.#window));
+  }
+
+  lost(lostBytes: number): void {
+    this.#roundLostBytes += lostBytes;
+  }
+
+  lossWasSpurious(): void {
+    // Losses do not shrink the model, so there is nothing to take back.
+  }
+}

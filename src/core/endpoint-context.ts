@@ -1,0 +1,143 @@
+/**
+ * What the two sides of an endpoint share: routes to sessions and paths, and a way out for packets
+ * that belong to no session yet.
+ *
+ * @module
+ */
+
+import type { CryptoProvider, RandomSource } from '../crypto/index.js';
+import { connectionIdKey, RECORD_HEADER_BYTES, recordHeader } from '../wire/index.js';
+import type { Carrier } from './carrier.js';
+import type { Address, CarrierId, Instant, Transmit } from './contract.js';
+import type { EndpointEvent } from './endpoint.js';
+import type { EndpointLimits, SessionOptions } from './options.js';
+import type { Path } from './path.js';
+import type { Session } from './session.js';
+
+/** Packets of the handshake that wait for a stream carrier's grant; more are dropped. */
+const MAX_WAITING_PACKETS = 4_096;
+
+/** Whose packets arrive on a carrier, or with a connection id. */
+export interface PathRoute {
+  readonly session: Session;
+  readonly path: Path;
+}
+
+export class EndpointContext {
+  readonly crypto: CryptoProvider;
+  readonly random: RandomSource;
+  readonly limits: EndpointLimits;
+  readonly options: SessionOptions;
+  readonly carriers = new Map<CarrierId, Carrier>();
+  readonly events: EndpointEvent[] = [];
+  /** Sessions that may have something to send or to tell. */
+  readonly dirty = new Set<Session>();
+  readonly #byConnectionId = new Map<string, PathRoute>();
+  readonly #byCarrier = new Map<CarrierId, PathRoute>();
+  #waiting: { readonly carrier: Carrier; readonly transmit: Transmit; readonly bytes: number }[] =
+    [];
+  readonly counters = { malformed: 0, unroutable: 0 };
+
+  constructor(
+    crypto: CryptoProvider,
+    random: RandomSource,
+    limits: EndpointLimits,
+    options: SessionOptions,
+  ) {
+    this.crypto = crypto;
+    this.random = random;
+    this.limits = limits;
+    this.options = options;
+  }
+
+  readonly touch = (session: Session): void => {
+    this.dirty.add(session);
+  };
+
+  // Routes.
+
+  routeOfConnectionId(connectionId: Uint8Array): PathRoute | undefined {
+    return this.#byConnectionId.get(connectionIdKey(connectionId));
+  }
+
+  routeOfCarrier(carrierId: CarrierId): PathRoute | undefined {
+    return this.#byCarrier.get(carrierId);
+  }
+
+  /** @returns `false` if the connection id is taken: the path can't be had under it. */
+  attach(session: Session, path: Path): boolean {
+    if (path.carrier.isStream) {
+      this.#byCarrier.set(path.carrier.id, { session, path });
+      return true;
+    }
+    const key = connectionIdKey(path.receiveConnectionId);
+    if (this.#byConnectionId.has(key)) return false;
+    this.#byConnectionId.set(key, { session, path });
+    return true;
+  }
+
+  /** Forgets the routes of closed paths. */
+  detachClosed(session: Session, carrierId: CarrierId | undefined): void {
+    if (carrierId !== undefined) this.#byCarrier.delete(carrierId);
+    for (const [key, route] of this.#byConnectionId) {
+      if (route.session === session && !route.path.isOpen) this.#byConnectionId.delete(key);
+    }
+  }
+
+  detach(path: Path): void {
+    if (path.carrier.isStream) this.#byCarrier.delete(path.carrier.id);
+    else this.#byConnectionId.delete(connectionIdKey(path.receiveConnectionId));
+  }
+
+  *pathsOn(carrierId: CarrierId): Generator<PathRoute> {
+    const attached = this.#byCarrier.get(carrierId);
+    if (attached !== undefined) yield attached;
+    for (const route of this.#byConnectionId.values()) {
+      if (route.path.carrier.id === carrierId) yield route;
+    }
+  }
+
+  // Packets outside of sessions.
+
+  /** Sends a packet of the handshake. On a stream carrier it waits for a grant. */
+  send(carrier: Carrier, remote: Address | undefined, packet: Uint8Array): void {
+    if (this.#waiting.length >= MAX_WAITING_PACKETS) return;
+    const chunks = carrier.isStream ? [recordHeader(packet.length), packet] : [packet];
+    const bytes = packet.length + (carrier.isStream ? RECORD_HEADER_BYTES : 0);
+    const transmit: Transmit = {
+      carrierId: carrier.id,
+      chunks,
+      ...(carrier.isStream || remote === undefined ? {} : { remote }),
+    };
+    this.#waiting.push({ carrier, transmit, bytes });
+  }
+
+  nextWaiting(): Transmit | undefined {
+    for (let i = 0; i < this.#waiting.length; i++) {
+      const entry = this.#waiting[i];
+      if (entry === undefined) continue;
+      const { carrier, transmit, bytes } = entry;
+      if (carrier.isStream && carrier.grantBytes < bytes) continue;
+      if (carrier.isStream) carrier.grantBytes -= bytes;
+      this.#waiting.splice(i, 1);
+      return transmit;
+    }
+    return undefined;
+  }
+
+  forgetCarrier(carrierId: CarrierId): void {
+    this.carriers.delete(carrierId);
+    this.#byCarrier.delete(carrierId);
+    this.#waiting = this.#waiting.filter((entry) => entry.carrier.id !== carrierId);
+  }
+
+  closeCarrier(carrier: Carrier): void {
+    if (carrier.isClosed) return;
+    carrier.isClosed = true;
+    this.forgetCarrier(carrier.id);
+    this.events.push({ type: 'closeCarrier', carrierId: carrier.id });
+  }
+
+  /** For the deadline of a driver that is told an instant in the past. */
+  lastNow = 0 as Instant;
+}

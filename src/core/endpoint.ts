@@ -1,0 +1,377 @@
+/**
+ * One end of any number of sessions: knows the carriers, tells whose packet has arrived, opens and
+ * accepts sessions, and asks them in turn what they send. Drivers use it through
+ * {@link EndpointCore} and `drain`.
+ *
+ * @module
+ */
+
+import type { CryptoProvider, RandomSource } from '../crypto/index.js';
+import { type Packet, parsePacket } from '../wire/index.js';
+import { Carrier } from './carrier.js';
+import { ClientSide } from './client-side.js';
+import type {
+  Address,
+  CarrierId,
+  CarrierInfo,
+  EndpointCore,
+  Instant,
+  PathId,
+  Transmit,
+} from './contract.js';
+import { EndpointContext } from './endpoint-context.js';
+import { UsageError } from './errors.js';
+import type { SessionEvent } from './events.js';
+import type { KeyRing } from './key-ring.js';
+import {
+  DEFAULT_ENDPOINT_LIMITS,
+  DEFAULT_SESSION_OPTIONS,
+  type EndpointLimits,
+  type SessionOptions,
+} from './options.js';
+import { ServerSide } from './server-side.js';
+import type { Session } from './session.js';
+import type { KeyEntry, Ticket } from './ticket.js';
+import { TimerHeap } from './timer-heap.js';
+
+export type EndpointEvent =
+  /** Servers: a client has proved a key and is there. Its session's events follow. */
+  | { readonly type: 'accepted'; readonly session: Session; readonly entry: KeyEntry }
+  | { readonly type: 'session'; readonly session: Session; readonly event: SessionEvent }
+  /** The driver shall close this carrier; nothing more is sent on it. */
+  | { readonly type: 'closeCarrier'; readonly carrierId: CarrierId };
+
+export interface EndpointConfig {
+  readonly crypto: CryptoProvider;
+  /** The system's generator, or a seeded one in simulations. */
+  readonly random: RandomSource;
+  /** Makes the endpoint a server: the keys it accepts. */
+  readonly keyRing?: KeyRing;
+  readonly limits?: Partial<EndpointLimits>;
+  /** For all sessions of this endpoint; a client's `connect` may override them. */
+  readonly session?: Partial<SessionOptions>;
+}
+
+/** What arrived and led nowhere; never an error, since anyone can send anything. */
+export interface EndpointStatistics {
+  readonly malformedPackets: number;
+  readonly unroutablePackets: number;
+  readonly sessions: number;
+  readonly halfOpen: number;
+  readonly unattachedCarriers: number;
+}
+
+/** A driver that is told an instant in the past would ask again at once, for ever. */
+const MIN_WAIT_MS = 1;
+
+export class Endpoint implements EndpointCore<EndpointEvent> {
+  readonly #context: EndpointContext;
+  readonly #client: ClientSide;
+  readonly #server: ServerSide | undefined;
+  readonly #timers = new TimerHeap<Session>();
+  readonly #sessions = new Set<Session>();
+  #nextCarrierId = 1;
+  #nextEvent = 0;
+
+  constructor(config: EndpointConfig) {
+    this.#context = new EndpointContext(
+      config.crypto,
+      config.random,
+      { ...DEFAULT_ENDPOINT_LIMITS, ...config.limits },
+      { ...DEFAULT_SESSION_OPTIONS, ...config.session },
+    );
+    this.#client = new ClientSide(this.#context);
+    const { keyRing } = config;
+    this.#server = keyRing === undefined ? undefined : new ServerSide(this.#context, keyRing);
+  }
+
+  statistics(): EndpointStatistics {
+    const { malformed, unroutable } = this.#context.counters;
+    return {
+      malformedPackets: malformed,
+      unroutablePackets: unroutable,
+      sessions: this.#sessions.size,
+      halfOpen: this.#server?.halfOpenCount ?? 0,
+      unattachedCarriers: this.#server?.unattachedCount ?? 0,
+    };
+  }
+
+  // Commands.
+
+  /**
+   * Begins a session with the holder of the other half of a ticket. Give it carriers with
+   * {@link openPath}; the first that is answered establishes it, the others join.
+   */
+  connect(ticket: Ticket, options: Partial<SessionOptions>, now: Instant): Session {
+    const session = this.#client.connect(ticket, { ...this.#context.options, ...options }, now);
+    this.#sessions.add(session);
+    return session;
+  }
+
+  /**
+   * Lets a session that was opened here use a carrier.
+   *
+   * @param remote datagram carriers: where the server is.
+   * @returns the id of the new path; `undefined` while the session is being established, or if it
+   *   has as many paths as it may have.
+   * @throws UsageError if the carrier or the session is unknown.
+   */
+  openPath(
+    session: Session,
+    carrierId: CarrierId,
+    remote: Address | undefined,
+    now: Instant,
+  ): PathId | undefined {
+    const carrier = this.#context.carriers.get(carrierId);
+    if (carrier === undefined) throw new UsageError(`there is no open carrier ${carrierId}`);
+    return this.#client.openPath(session, carrier, remote, now);
+  }
+
+  /**
+   * Servers: takes a key away. New sessions with it are not accepted.
+   *
+   * @param endSessions whether those that run are closed, with REVOKED.
+   * @returns whether there was such a key.
+   */
+  revoke(keyId: Uint8Array, endSessions: boolean, now: Instant): boolean {
+    return this.#server?.revoke(keyId, endSessions, now) ?? false;
+  }
+
+  // Inputs.
+
+  carrierOpened(info: CarrierInfo, now: Instant): CarrierId {
+    const id = this.#nextCarrierId as CarrierId;
+    this.#nextCarrierId += 1;
+    const carrier = new Carrier(id, info, now);
+    this.#context.carriers.set(id, carrier);
+    if (carrier.isStream) this.#server?.carrierAccepted(carrier);
+    return id;
+  }
+
+  carrierClosed(carrierId: CarrierId, cause: Error | undefined, _now: Instant): void {
+    const carrier = this.#context.carriers.get(carrierId);
+    if (carrier === undefined) return;
+    carrier.isClosed = true;
+    const reason =
+      cause === undefined ? 'its carrier closed' : `its carrier failed: ${cause.message}`;
+    for (const { session, path } of [...this.#context.pathsOn(carrierId)]) {
+      this.#context.detach(path);
+      session.carrierClosed(path, reason);
+    }
+    this.#server?.carrierClosed(carrier);
+    this.#client.carrierClosed(carrier);
+    this.#context.forgetCarrier(carrierId);
+  }
+
+  grantSend(carrierId: CarrierId, bytes: number, _now: Instant): void {
+    const carrier = this.#context.carriers.get(carrierId);
+    if (carrier === undefined) return;
+    carrier.grantBytes += bytes;
+    const route = this.#context.routeOfCarrier(carrierId);
+    if (route !== undefined) this.#context.touch(route.session);
+    // Before a path is attached, any session in a handshake may be waiting for this grant.
+    else
+      for (const session of this.#sessions)
+        if (session.lifecycle === 'handshaking') this.#context.touch(session);
+  }
+
+  receive(carrierId: CarrierId, bytes: Uint8Array, now: Instant, remote?: Address): void {
+    const carrier = this.#context.carriers.get(carrierId);
+    if (carrier === undefined) return;
+    const { records } = carrier;
+    if (records === undefined) {
+      this.#receivePacket(carrier, bytes, remote, now);
+      return;
+    }
+    records.push(bytes);
+    for (;;) {
+      const packet = records.next();
+      if (packet === undefined) break;
+      this.#receivePacket(carrier, packet, undefined, now);
+      if (carrier.isClosed) return;
+    }
+    if (records.failed) this.#closeBroken(carrier);
+  }
+
+  #receivePacket(
+    carrier: Carrier,
+    bytes: Uint8Array,
+    remote: Address | undefined,
+    now: Instant,
+  ): void {
+    const packet = parsePacket(bytes, carrier.info.kind);
+    if (packet === undefined) {
+      this.#context.counters.malformed += 1;
+      // What is attached never sends such a thing: it was tampered with. Strangers get silence.
+      if (this.#context.routeOfCarrier(carrier.id) !== undefined) this.#closeBroken(carrier);
+      return;
+    }
+    this.#dispatch(packet, bytes.length, carrier, remote, now);
+  }
+
+  #dispatch(
+    packet: Packet,
+    bytes: number,
+    carrier: Carrier,
+    remote: Address | undefined,
+    now: Instant,
+  ): void {
+    switch (packet.type) {
+      case 'data':
+        return this.#data(packet, bytes, carrier, remote, now);
+      case 'hello':
+        return this.#server?.hello(packet, bytes, carrier, remote, now);
+      case 'join':
+        return this.#join(packet, bytes, carrier, remote, now);
+      case 'accept':
+        return this.#client.accept(carrier, packet, now);
+      case 'retry':
+        return this.#client.retry(carrier, packet, now);
+      case 'gone':
+        return this.#client.gone(packet);
+    }
+  }
+
+  #data(
+    packet: Packet & { type: 'data' },
+    bytes: number,
+    carrier: Carrier,
+    remote: Address | undefined,
+    now: Instant,
+  ): void {
+    const route =
+      packet.connectionId === undefined
+        ? this.#context.routeOfCarrier(carrier.id)
+        : this.#context.routeOfConnectionId(packet.connectionId);
+    if (route === undefined) {
+      if (this.#server?.firstData(packet, bytes, carrier, remote, now) === true) return;
+      this.#context.counters.unroutable += 1;
+      return;
+    }
+    if (route.path.carrier !== carrier) return;
+    const reception = route.session.receive(route.path, packet, bytes, remote, now);
+    if (reception === 'fatal') this.#closeBroken(carrier);
+  }
+
+  #join(
+    packet: Packet & { type: 'join' },
+    bytes: number,
+    carrier: Carrier,
+    remote: Address | undefined,
+    now: Instant,
+  ): void {
+    if (this.#context.routeOfCarrier(carrier.id) === undefined) {
+      this.#server?.join(packet, bytes, carrier, remote, now);
+    } else {
+      this.#closeBroken(carrier);
+    }
+  }
+
+  /** The carrier delivers what its other end can't have sent: it costs the path. */
+  #closeBroken(carrier: Carrier): void {
+    const routes = carrier.isStream ? [...this.#context.pathsOn(carrier.id)] : [];
+    for (const { session, path } of routes) {
+      this.#context.detach(path);
+      session.carrierClosed(path, 'what it delivered was not authentic');
+    }
+    if (!carrier.isStream) return;
+    this.#server?.carrierClosed(carrier);
+    this.#context.closeCarrier(carrier);
+  }
+
+  handleTimeout(now: Instant): void {
+    this.#context.lastNow = now;
+    this.#server?.handleTimeout(now);
+    for (;;) {
+      const session = this.#timers.takeDue(now);
+      if (session === undefined) break;
+      this.#client.handleTimeout(session, now);
+      session.handleTimeout(now);
+      this.#context.touch(session);
+    }
+  }
+
+  // Outputs.
+
+  nextTransmit(now: Instant): Transmit | undefined {
+    this.#context.lastNow = now;
+    const waiting = this.#context.nextWaiting();
+    if (waiting !== undefined) return waiting;
+    for (const session of this.#context.dirty) {
+      const transmit = this.#client.nextHello(session, now) ?? session.nextTransmit(now);
+      // Sessions take turns, packet by packet.
+      this.#context.dirty.delete(session);
+      if (transmit !== undefined) {
+        this.#context.dirty.add(session);
+        return transmit;
+      }
+      this.#settle(session);
+    }
+    return undefined;
+  }
+
+  /** A session has nothing more to send now: takes its news and its next deadline. */
+  #settle(session: Session): void {
+    this.#sessions.add(session);
+    for (const event of session.takeEvents()) {
+      this.#context.events.push({ type: 'session', session, event });
+      if (event.type === 'path' && event.state === 'closed') {
+        this.#context.detachClosed(session, undefined);
+      }
+    }
+    for (const carrierId of session.takeCarriersToClose()) this.#closeCarrierOf(carrierId);
+    if (session.isOpen) {
+      this.#timers.set(
+        session,
+        earliest(session.nextTimeout(), this.#client.handshakeTimeout(session)),
+      );
+    } else {
+      this.#end(session);
+    }
+  }
+
+  #closeCarrierOf(carrierId: CarrierId): void {
+    const carrier = this.#context.carriers.get(carrierId);
+    if (carrier === undefined) return;
+    this.#server?.carrierClosed(carrier);
+    this.#context.closeCarrier(carrier);
+  }
+
+  #end(session: Session): void {
+    this.#timers.set(session, undefined);
+    this.#sessions.delete(session);
+    this.#client.sessionEnded(session);
+    this.#server?.sessionEnded(session);
+    for (const { pathId, carrierId } of session.paths()) {
+      const path = session.pathById(pathId);
+      if (path === undefined) continue;
+      this.#context.detach(path);
+      if (path.carrier.isStream) this.#closeCarrierOf(carrierId);
+    }
+  }
+
+  nextEvent(): EndpointEvent | undefined {
+    const { events } = this.#context;
+    const event = events[this.#nextEvent];
+    if (event === undefined) {
+      events.length = 0;
+      this.#nextEvent = 0;
+      return undefined;
+    }
+    this.#nextEvent += 1;
+    return event;
+  }
+
+  nextTimeout(): Instant | undefined {
+    const sessions = this.#timers.earliest ?? Number.POSITIVE_INFINITY;
+    const next = Math.min(sessions, this.#server?.nextTimeout ?? Number.POSITIVE_INFINITY);
+    if (!Number.isFinite(next)) return undefined;
+    const { lastNow } = this.#context;
+    return (next <= lastNow ? lastNow + MIN_WAIT_MS : next) as Instant;
+  }
+}
+
+function earliest(a: Instant | undefined, b: Instant | undefined): Instant | undefined {
+  if (a === undefined) return b;
+  return b === undefined || a < b ? a : b;
+}

@@ -1,0 +1,166 @@
+/**
+ * What happens when a path goes silent, loses packets, dies or comes back: its data goes elsewhere
+ * at once, and it is used again when it has delivered.
+ *
+ * @module
+ */
+
+import type { Instant } from './contract.js';
+import type { Path } from './path.js';
+import { SUSPECT_AFTER_PACKETS } from './path-health.js';
+import type { SentFrame, SentPacket } from './recovery.js';
+import type { SessionState } from './session-state.js';
+
+/** Queues what a packet carried to be sent again, as far as it still matters. */
+function requeue(session: SessionState, frames: readonly SentFrame[]): void {
+  for (const sent of frames) {
+    if (sent.kind === 'stream') {
+      session.streams?.lost(sent.streamId, sent.offset, sent.offset + sent.length, sent.fin);
+    } else if (sent.frame.type !== 'close') {
+      session.queueControl(sent.frame);
+    }
+  }
+}
+
+/** Packets of a datagram path that did not arrive. */
+export function packetsLost(
+  session: SessionState,
+  path: Path,
+  lost: readonly SentPacket[],
+  now: Instant,
+): void {
+  if (lost.length === 0) return;
+  let bytes = 0;
+  let largestSentAt = Number.NEGATIVE_INFINITY;
+  for (const packet of lost) {
+    bytes += packet.bytes;
+    largestSentAt = Math.max(largestSentAt, packet.sentAt);
+    if (!packet.isReinjected) requeue(session, packet.frames);
+  }
+  path.counters.lostPackets += lost.length;
+  path.congestion.lost(bytes, largestSentAt as Instant, path.recovery.inFlightBytes, now);
+}
+
+/** Queues all that is under way on a path for other paths; what arrives all the same is not sent. */
+export function reinjectOutstanding(session: SessionState, path: Path): void {
+  for (const packet of path.recovery.outstanding()) {
+    if (packet.isReinjected) continue;
+    packet.isReinjected = true;
+    requeue(session, packet.frames);
+    for (const sent of packet.frames) {
+      if (sent.kind === 'stream') path.counters.reinjectedBytes += sent.length;
+    }
+  }
+}
+
+function hasOtherActive(session: SessionState, path: Path): boolean {
+  for (const other of session.paths.values()) {
+    if (other !== path && other.state === 'active') return true;
+  }
+  return false;
+}
+
+/** When the path will have been silent for too long; `undefined` if nothing is owed to us. */
+export function silenceDeadline(session: SessionState, path: Path): Instant | undefined {
+  if (path.state !== 'active' && path.state !== 'joining') return undefined;
+  const oldest = path.recovery.oldestOutstanding;
+  if (oldest === undefined) return undefined;
+  const timeoutMs = path.rtt.probeTimeoutMs(session.maxAckDelayMs);
+  return path.health.silenceDeadline(oldest.sentAt, timeoutMs);
+}
+
+/** A probe timeout has passed without any acknowledgement. */
+export function pathIsSilent(session: SessionState, path: Path, now: Instant): void {
+  const { health, recovery } = path;
+  const isTelling = recovery.outstandingCount >= SUSPECT_AFTER_PACKETS || health.timeoutCount > 0;
+  if (isTelling) {
+    becomeSuspect(session, path, 'nothing was acknowledged in time', now);
+    return;
+  }
+  health.timedOut(now);
+  health.probesWanted = SUSPECT_AFTER_PACKETS - recovery.outstandingCount;
+  if (hasOtherActive(session, path)) reinjectOutstanding(session, path);
+}
+
+export function becomeSuspect(
+  session: SessionState,
+  path: Path,
+  reason: string,
+  now: Instant,
+): void {
+  path.moveTo('suspect');
+  path.health.becameSuspect(now);
+  // With no other path, what is under way is best left to this one: a stream carrier delivers it
+  // when it can, a datagram carrier's loss recovery sends it again.
+  if (hasOtherActive(session, path)) reinjectOutstanding(session, path);
+  session.emit({
+    type: 'path',
+    pathId: path.id,
+    carrierId: path.carrier.id,
+    state: 'suspect',
+    reason,
+  });
+}
+
+/** Something new was acknowledged on the path. */
+export function pathProgressed(
+  session: SessionState,
+  path: Path,
+  acked: readonly SentPacket[],
+  now: Instant,
+): void {
+  const { health } = path;
+  // An idle path's round trip proves little: what counts is real data, if there is any.
+  const isIdle = session.streams?.isDelivered ?? true;
+  const proof = isIdle ? acked.length : acked.filter(carriesData).length;
+  health.progressed(proof, now);
+  if (path.state !== 'suspect') return;
+  if (!health.isProven && session.activePathCount > 0) return;
+  health.recovered();
+  activate(session, path, 'it delivers again');
+}
+
+function carriesData(packet: SentPacket): boolean {
+  return packet.frames.some((frame) => frame.kind === 'stream');
+}
+
+/** The path carries data from now on, also what is stuck on suspect ones. */
+export function activate(session: SessionState, path: Path, reason: string): void {
+  path.moveTo('active');
+  for (const other of session.paths.values()) {
+    if (other.state === 'suspect') reinjectOutstanding(session, other);
+  }
+  session.emit({
+    type: 'path',
+    pathId: path.id,
+    carrierId: path.carrier.id,
+    state: 'active',
+    reason,
+  });
+}
+
+/** The path is gone for good; all it had under way goes elsewhere. */
+export function closePath(
+  session: SessionState,
+  path: Path,
+  reason: string,
+  options: { readonly tellPeer: number | undefined },
+): void {
+  if (!path.isOpen) return;
+  reinjectOutstanding(session, path);
+  path.moveTo('closed');
+  session.paths.delete(path.id);
+  if (options.tellPeer !== undefined && session.isRunning) {
+    session.queueControl({ type: 'pathAbandon', pathId: path.id, code: options.tellPeer });
+  }
+  session.emit({
+    type: 'path',
+    pathId: path.id,
+    carrierId: path.carrier.id,
+    state: 'closed',
+    reason,
+    statistics: path.statistics(),
+  });
+  if (path.carrier.isStream && !path.carrier.isClosed)
+    session.carriersToClose.push(path.carrier.id);
+}

@@ -1,0 +1,102 @@
+/**
+ * Everything that has a bound or can be tuned, in one place. Each bound is an option, a named
+ * default, and has a test that reaches it.
+ *
+ * @module
+ */
+
+import type { CipherName } from '../crypto/index.js';
+import type { SchedulerName } from './scheduler/index.js';
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+export interface SessionOptions {
+  /** Offered (client) or accepted (server), best first. */
+  readonly ciphers: readonly CipherName[];
+  readonly scheduler: SchedulerName;
+  /** For datagram carriers; stream carriers bring their own. */
+  readonly congestionControl: 'bbr' | 'cubic';
+  /** Receive window of the session at first, in bytes; grows up to `maxReceiveWindowBytes`. */
+  readonly receiveWindowBytes: number;
+  readonly maxReceiveWindowBytes: number;
+  /** Likewise of each stream. */
+  readonly streamReceiveWindowBytes: number;
+  readonly maxStreamReceiveWindowBytes: number;
+  /** Written and not yet acknowledged: more is refused by `write`. */
+  readonly sendBufferBytes: number;
+  readonly streamSendBufferBytes: number;
+  /** Streams that the peer may have open at a time. */
+  readonly maxStreamsBidi: number;
+  readonly maxStreamsUni: number;
+  /** Paths open at a time. */
+  readonly maxPaths: number;
+  /** Longest time by which an acknowledgement is held back, in ms. */
+  readonly maxAckDelayMs: number;
+  /** Without a sign of life on any path for this long, the session ends with ERR_SESSION_TIMEOUT. */
+  readonly sessionTimeoutMs: number;
+  /** How long a client tries to establish a session, in ms. */
+  readonly connectTimeoutMs: number;
+  /** A path that is silent for this long is probed; 0: never. */
+  readonly keepAliveMs: number;
+  /** Largest packet on stream carriers, in bytes; at most 65,535. */
+  readonly maxPacketBytes: number;
+  /** Packets sealed with one key before it is updated (protocol.md#key-update). */
+  readonly keyUpdatePackets: number;
+  /** A name of which the key may have one session at a time, 1 to 32 bytes (protocol.md#takeover). */
+  readonly instance?: Uint8Array;
+  /** With `instance`: the higher one takes over. */
+  readonly epoch?: number;
+}
+
+export const DEFAULT_SESSION_OPTIONS: SessionOptions = {
+  ciphers: ['AES-256-GCM', 'ChaCha20-Poly1305'],
+  scheduler: 'earliestArrival',
+  congestionControl: 'bbr',
+  receiveWindowBytes: 2 * MIB,
+  maxReceiveWindowBytes: 32 * MIB,
+  streamReceiveWindowBytes: 2 * MIB,
+  maxStreamReceiveWindowBytes: 32 * MIB,
+  sendBufferBytes: 32 * MIB,
+  streamSendBufferBytes: 16 * MIB,
+  maxStreamsBidi: 256,
+  maxStreamsUni: 256,
+  maxPaths: 16,
+  maxAckDelayMs: 10,
+  sessionTimeoutMs: 24 * 3_600_000,
+  connectTimeoutMs: 30_000,
+  keepAliveMs: 15_000,
+  maxPacketBytes: 65_535,
+  keyUpdatePackets: 2 ** 22,
+};
+
+export interface EndpointLimits {
+  /** Sessions in the middle of a handshake, in all. */
+  readonly maxHalfOpen: number;
+  /** Above this many, a HELLO on a datagram carrier is asked for a cookie first. */
+  readonly cookieAbove: number;
+  readonly maxSessions: number;
+  readonly maxSessionsPerKey: number;
+  /** Stream carriers that no path is attached to. */
+  readonly maxUnattachedCarriers: number;
+  /** How long a stranger's stream carrier, or a half-open session, is kept. */
+  readonly handshakeTimeoutMs: number;
+  /** How long a cookie is good for, at least; at most twice as long. */
+  readonly cookieLifetimeMs: number;
+  /** Between two takeovers of one instance (protocol.md#takeover). */
+  readonly takeoverIntervalMs: number;
+}
+
+export const DEFAULT_ENDPOINT_LIMITS: EndpointLimits = {
+  maxHalfOpen: 1_024,
+  cookieAbove: 64,
+  maxSessions: 65_536,
+  maxSessionsPerKey: 16_384,
+  maxUnattachedCarriers: 4_096,
+  handshakeTimeoutMs: 10_000,
+  cookieLifetimeMs: 60_000,
+  takeoverIntervalMs: 1_000,
+};
+
+/** Control frames waiting to be sent; a peer that provokes more is closed with LIMIT_EXCEEDED. */
+export const MAX_PENDING_CONTROL_FRAMES = 1_024;

@@ -1,0 +1,297 @@
+/**
+ * Builds one packet for one path: chooses frames, seals them, and enters the packet into the
+ * path's books.
+ *
+ * @module
+ */
+
+import { AEAD_TAG_BYTES } from '../crypto/index.js';
+import {
+  dataHeader,
+  encodedLength,
+  encodeFrame,
+  FIRST_JOIN,
+  type Frame,
+  isAckEliciting,
+  joinHeader,
+  streamHeaderLength,
+  type Writer,
+  writeStreamHeader,
+} from '../wire/index.js';
+import type { Address, Instant, Transmit } from './contract.js';
+import { assert } from './errors.js';
+import type { Path } from './path.js';
+import type { SentFrame } from './recovery.js';
+import type { SessionState } from './session-state.js';
+import type { Piece } from './streams/stream-table.js';
+
+const RECORD_HEADER_BYTES = 2;
+const DATA_HEADER_BYTES = 5;
+const CONNECTION_ID_BYTES = 8;
+const JOIN_HEADER_BYTES = 45;
+/** Least room worth starting a STREAM frame for. */
+const MIN_STREAM_ROOM_BYTES = 32;
+/** A packet of many small pieces is copied together: sealing many chunks costs more. */
+const MAX_PLAINTEXT_CHUNKS = 8;
+
+export interface Contents {
+  /** Datagram carriers: to another address than the path's own. */
+  readonly to?: Address;
+  /** Frames to put in first. */
+  readonly frames?: readonly Frame[];
+  /** Whether control frames of the session may ride along. */
+  readonly control?: boolean;
+  /** Whether stream data may. */
+  readonly data?: boolean;
+  /** Stream data that another path carries too; this packet does not answer for it. */
+  readonly copies?: readonly Piece[];
+  /** The whole packet, header included, is at most this long. */
+  readonly limitBytes?: number;
+}
+
+export interface Built {
+  readonly transmit: Transmit;
+  readonly bytes: number;
+  /** The stream data that went in. */
+  readonly pieces: readonly Piece[];
+}
+
+/** Whether the packet must carry an envelope, so that the server knows the path, or says GONE. */
+function needsEnvelope(session: SessionState, path: Path): boolean {
+  if (session.role !== 'client' || session.joinEnvelope === undefined) return false;
+  if (path.carrier.isStream) return path.id !== 0 && path.recovery.nextNumber === 0;
+  return path.state === 'suspect' || (path.state === 'joining' && path.id !== 0);
+}
+
+function headerBytes(session: SessionState, path: Path): number {
+  if (needsEnvelope(session, path)) {
+    return JOIN_HEADER_BYTES + (path.carrier.isStream ? RECORD_HEADER_BYTES : 0);
+  }
+  return DATA_HEADER_BYTES + (path.carrier.isStream ? RECORD_HEADER_BYTES : CONNECTION_ID_BYTES);
+}
+
+/** The largest packet that can go out on the path now, all included. */
+export function packetLimit(session: SessionState, path: Path): number {
+  const most = path.carrier.isStream
+    ? Math.min(path.packetBytes, session.options.maxPacketBytes + RECORD_HEADER_BYTES)
+    : path.packetBytes;
+  return Math.min(most, path.carrierSpaceBytes);
+}
+
+/** Frames on their way into one packet. */
+class Draft {
+  readonly chunks: Uint8Array[] = [];
+  readonly sent: SentFrame[] = [];
+  readonly pieces: Piece[] = [];
+  readonly writer: Writer;
+  roomBytes: number;
+  elicits = false;
+
+  constructor(writer: Writer, roomBytes: number) {
+    this.writer = writer;
+    this.roomBytes = roomBytes;
+  }
+
+  get isEmpty(): boolean {
+    return this.chunks.length === 0 && this.writer.length === 0;
+  }
+
+  /** @returns whether it fitted. */
+  add(frame: Frame): boolean {
+    const length = encodedLength(frame);
+    if (length > this.roomBytes) return false;
+    encodeFrame(this.writer, frame);
+    this.roomBytes -= length;
+    if (isAckEliciting(frame)) {
+      this.elicits = true;
+      if (isRepeatable(frame)) this.sent.push({ kind: 'control', frame });
+    }
+    return true;
+  }
+
+  addPiece(piece: Piece, runsToEnd: boolean): void {
+    const { stream, range, fin } = piece;
+    const length = range.end - range.start;
+    const before = this.writer.length;
+    writeStreamHeader(this.writer, stream.id, range.start, runsToEnd ? undefined : length, fin);
+    this.roomBytes -= this.writer.length - before + length;
+    if (runsToEnd) this.roomBytes = 0;
+    if (length > 0) {
+      this.flush();
+      for (const view of stream.read(range)) this.chunks.push(view);
+    }
+    this.elicits = true;
+    this.pieces.push(piece);
+    this.sent.push({ kind: 'stream', streamId: stream.id, offset: range.start, length, fin });
+  }
+
+  flush(): void {
+    if (this.writer.length > 0) this.chunks.push(this.writer.take());
+  }
+
+  plaintext(): readonly Uint8Array[] {
+    this.flush();
+    if (this.chunks.length <= MAX_PLAINTEXT_CHUNKS) return this.chunks;
+    const joined = new Uint8Array(this.chunks.reduce((sum, chunk) => sum + chunk.length, 0));
+    let at = 0;
+    for (const chunk of this.chunks) {
+      joined.set(chunk, at);
+      at += chunk.length;
+    }
+    return [joined];
+  }
+}
+
+/** Challenges are made anew and then answered anew; probes need no second sending. */
+function isRepeatable(frame: Frame): boolean {
+  return frame.type !== 'ping' && frame.type !== 'pathChallenge' && frame.type !== 'pathResponse';
+}
+
+/** @returns `undefined` if there is nothing to say, or no room for it. */
+export function buildPacket(
+  session: SessionState,
+  path: Path,
+  contents: Contents,
+  now: Instant,
+): Built | undefined {
+  if (path.sealer.exhausted) return undefined;
+  const limit = Math.min(
+    packetLimit(session, path),
+    contents.limitBytes ?? Number.MAX_SAFE_INTEGER,
+  );
+  const draft = new Draft(session.writer, limit - headerBytes(session, path) - AEAD_TAG_BYTES);
+  if (draft.roomBytes <= 0) return undefined;
+  addAcks(session, path, draft, now);
+  for (const frame of contents.frames ?? []) draft.add(frame);
+  addQueued(path.pinned, draft);
+  if (contents.control === true) addQueued(session.control, draft);
+  for (const piece of contents.copies ?? []) addCopy(piece, draft);
+  if (contents.data === true) addData(session, draft);
+  if (draft.isEmpty) return undefined;
+  return seal(session, path, draft, contents, now);
+}
+
+/** What arrived on this path, and on paths that can't say so themselves. */
+function addAcks(session: SessionState, path: Path, draft: Draft, now: Instant): void {
+  for (const other of session.paths.values()) {
+    if (!other.acks.isPending) continue;
+    const isOurs = other === path || (other.state !== 'active' && path.isUsable);
+    if (!isOurs) continue;
+    const { ranges, delayUs } = other.acks.report(now);
+    const frame: Frame = {
+      type: 'ack',
+      pathId: other.id,
+      largest: other.acks.largest,
+      delayUs,
+      ranges,
+    };
+    while (!draft.add(frame) && ranges.length > 1) ranges.length = Math.ceil(ranges.length / 2);
+  }
+}
+
+function addQueued(queue: Frame[], draft: Draft): void {
+  while (queue.length > 0) {
+    const frame = queue[0];
+    if (frame === undefined || !draft.add(frame)) return;
+    queue.shift();
+  }
+}
+
+function addData(session: SessionState, draft: Draft): void {
+  const streams = session.streams;
+  while (streams !== undefined && draft.roomBytes >= MIN_STREAM_ROOM_BYTES) {
+    const stream = streams.select();
+    if (stream === undefined) return;
+    const offset = stream.nextPieceOffset;
+    const shortHeader = streamHeaderLength(stream.id, offset, undefined);
+    const piece = streams.take(stream, draft.roomBytes - shortHeader);
+    if (piece === undefined) return;
+    const length = piece.range.end - piece.range.start;
+    const longHeader = streamHeaderLength(stream.id, offset, length);
+    draft.addPiece(piece, longHeader + length > draft.roomBytes);
+  }
+}
+
+function addCopy(piece: Piece, draft: Draft): void {
+  const { stream, range, fin } = piece;
+  if (!stream.isOutstanding(range.start, range.end, fin)) return;
+  const room = draft.roomBytes - streamHeaderLength(stream.id, range.start, draft.roomBytes);
+  const length = Math.min(range.end - range.start, room);
+  if (length <= 0 && !fin) return;
+  const end = range.start + Math.max(0, length);
+  draft.addPiece(
+    { ...piece, range: { start: range.start, end }, fin: fin && end === range.end },
+    false,
+  );
+}
+
+function seal(
+  session: SessionState,
+  path: Path,
+  draft: Draft,
+  contents: Contents,
+  now: Instant,
+): Built {
+  if (path.sealer.needsUpdate) path.sealer.updateKey();
+  const packetNumber = path.recovery.nextNumber;
+  const header = packetHeader(session, path, packetNumber);
+  const sealed = path.sealer.seal(packetNumber, header, draft.plaintext());
+  let length = header.length;
+  for (const chunk of sealed) length += chunk.length;
+  const chunks = [path.carrier.isStream ? withRecordHeader(header, length) : header, ...sealed];
+  const bytes = length + (path.carrier.isStream ? RECORD_HEADER_BYTES : 0);
+  account(path, draft, bytes, contents, now);
+  const remote = contents.to ?? path.addresses?.current;
+  if (remote !== undefined) path.addresses?.sent(remote, bytes);
+  if (path.carrier.isStream) {
+    path.carrier.grantBytes -= bytes;
+    assert(path.carrier.grantBytes >= 0, 'no more is sent than the carrier granted');
+  }
+  const transmit: Transmit = {
+    carrierId: path.carrier.id,
+    chunks,
+    ...(remote === undefined ? {} : { remote }),
+  };
+  return { transmit, bytes, pieces: draft.pieces };
+}
+
+function packetHeader(session: SessionState, path: Path, packetNumber: number): Uint8Array {
+  const { keyPhase } = path.sealer;
+  if (needsEnvelope(session, path) && session.joinEnvelope !== undefined) {
+    const envelope = session.joinEnvelope(path.id, FIRST_JOIN);
+    return joinHeader({ keyPhase, envelope, packetNumber });
+  }
+  const connectionId = path.carrier.isStream ? undefined : path.sendConnectionId;
+  return dataHeader({ keyPhase, connectionId, packetNumber });
+}
+
+function withRecordHeader(header: Uint8Array, length: number): Uint8Array {
+  const record = new Uint8Array(RECORD_HEADER_BYTES + header.length);
+  record[0] = length >>> 8;
+  record[1] = length;
+  record.set(header, RECORD_HEADER_BYTES);
+  return record;
+}
+
+function account(path: Path, draft: Draft, bytes: number, contents: Contents, now: Instant): void {
+  if (!draft.elicits) {
+    path.recovery.skipNumber();
+    path.countSent(bytes, false, now);
+    return;
+  }
+  const isCopy = contents.copies !== undefined && contents.data !== true;
+  if (isCopy) {
+    for (const { range } of draft.pieces) path.counters.reinjectedBytes += range.end - range.start;
+  }
+  const rateMark = path.rate.mark(path.recovery.inFlightBytes, now);
+  path.recovery.sent({
+    number: path.recovery.nextNumber,
+    sentAt: now,
+    bytes,
+    frames: draft.sent,
+    rateMark,
+    expectedArrivalAt: (now + path.arrivalMs(bytes)) as Instant,
+    isReinjected: isCopy,
+  });
+  path.countSent(bytes, true, now);
+}

@@ -1,0 +1,282 @@
+/**
+ * From a packet of a path to what its frames do. Nothing here throws because of what arrived:
+ * what is not authentic is counted and dropped, what breaks the protocol closes the session.
+ *
+ * @module
+ */
+
+import {
+  type AckFrame,
+  type CloseFrame,
+  type DataPacket,
+  decodeFrames,
+  expandPacketNumber,
+  type Frame,
+  isAckEliciting,
+  type JoinPacket,
+  WireError,
+} from '../wire/index.js';
+import { createCongestion } from './congestion/index.js';
+import type { Address, Instant, PathId } from './contract.js';
+import {
+  ClosedByPeerError,
+  PeerError,
+  RevokedError,
+  SupersededError,
+  WIRE_CODES,
+} from './errors.js';
+import { activate, closePath, packetsLost, pathProgressed } from './failure.js';
+import type { Path } from './path.js';
+import type { SentFrame } from './recovery.js';
+import { RttEstimator } from './rtt.js';
+import { fail, finishClosed } from './session-end.js';
+import type { SessionState } from './session-state.js';
+
+/** Responses waiting for a path; a peer that asks for more is not answered. */
+const MAX_PINNED_FRAMES = 16;
+
+/** `fatal`: the carrier delivers what it must not; it has to be closed. */
+export type Reception = 'accepted' | 'rejected' | 'replayed' | 'fatal';
+
+export function receivePacket(
+  session: SessionState,
+  path: Path,
+  packet: DataPacket | JoinPacket,
+  bytes: number,
+  from: Address | undefined,
+  now: Instant,
+): Reception {
+  const number = expandPacketNumber(packet.truncatedNumber, path.acks.largest);
+  if (path.carrier.isStream && number !== path.acks.largest + 1) return 'fatal';
+  if (!path.replay.check(number)) {
+    path.counters.replayedPackets += 1;
+    return 'replayed';
+  }
+  const payload = path.opener.open(packet.keyPhase, number, packet.header, packet.sealed);
+  if (payload === undefined) {
+    path.counters.rejectedPackets += 1;
+    return path.carrier.isStream || path.opener.exhausted ? 'fatal' : 'rejected';
+  }
+  const isNewest = number > path.acks.largest;
+  path.replay.record(number);
+  path.counters.receivedPackets += 1;
+  path.counters.receivedBytes += bytes;
+  path.lastReceivedAt = now;
+  session.lastHeardAt = now;
+  if (from !== undefined) path.addresses?.received(from, bytes, isNewest, now);
+  heardFrom(session, path, now);
+  if (session.isOpen) takeFrames(session, path, payload, number, now);
+  return 'accepted';
+}
+
+/** An authentic packet shows that the peer knows the path, and that one direction works. */
+function heardFrom(session: SessionState, path: Path, now: Instant): void {
+  if (path.state === 'joining') activate(session, path, 'the peer answered');
+  if (path.state === 'suspect' && now - path.health.progressAt > 0) {
+    if (session.activePathCount === 0)
+      path.health.probesWanted = Math.max(1, path.health.probesWanted);
+  }
+}
+
+function takeFrames(
+  session: SessionState,
+  path: Path,
+  payload: Uint8Array,
+  number: number,
+  now: Instant,
+): void {
+  try {
+    const frames = decodeFrames(payload);
+    let elicits = false;
+    for (const frame of frames) {
+      if (isAckEliciting(frame)) elicits = true;
+      if (session.isRunning) takeFrame(session, path, frame, now);
+      else takeFrameWhileClosing(session, frame, now);
+    }
+    path.acks.received(number, elicits, now);
+    if (path.state === 'suspect') path.acks.hurry();
+  } catch (error) {
+    if (error instanceof WireError) {
+      fail(session, new PeerError('FRAME_ENCODING', error.message, error.frameType), now);
+    } else if (error instanceof PeerError) {
+      fail(session, error, now);
+    } else {
+      throw error;
+    }
+  }
+}
+
+function takeFrame(session: SessionState, path: Path, frame: Frame, now: Instant): void {
+  const streams = session.streams;
+  if (streams === undefined) return;
+  switch (frame.type) {
+    case 'padding':
+    case 'ping':
+      return;
+    case 'ack':
+      return takeAck(session, frame, now);
+    case 'stream':
+      return streams.received(frame, now);
+    case 'resetStream':
+      return streams.resetReceived(frame.streamId, frame.code, frame.finalSize, now);
+    case 'stopSending':
+      return streams.stopReceived(frame.streamId, frame.code, now);
+    case 'maxData':
+      return streams.maxDataReceived(frame.maximum);
+    case 'maxStreamData':
+      return streams.maxStreamDataReceived(frame.streamId, frame.maximum, now);
+    case 'maxStreams':
+      return streams.maxStreamsReceived(frame.bidirectional, frame.maximum);
+    case 'pathChallenge':
+      if (path.pinned.length < MAX_PINNED_FRAMES) {
+        path.pinned.push({ type: 'pathResponse', data: frame.data.slice() });
+      }
+      return;
+    case 'pathResponse':
+      return takeResponse(session, frame.data, now);
+    case 'close':
+      return takeClose(session, frame);
+    case 'pathAbandon':
+      return takeAbandon(session, frame.pathId as PathId, frame.code);
+    case 'pathStatus':
+      return takeStatus(session, frame.pathId as PathId, frame.sequence, frame.status);
+  }
+}
+
+function takeFrameWhileClosing(session: SessionState, frame: Frame, now: Instant): void {
+  if (frame.type === 'ack') takeAck(session, frame, now);
+  if (frame.type === 'close') takeClose(session, frame);
+}
+
+function knownPath(session: SessionState, pathId: PathId): Path | undefined {
+  const path = session.paths.get(pathId);
+  if (path === undefined && !session.usedPathIds.has(pathId)) {
+    throw new PeerError('PROTOCOL_VIOLATION', `there never was a path ${pathId}`);
+  }
+  return path;
+}
+
+function takeAck(session: SessionState, frame: AckFrame, now: Instant): void {
+  const path = knownPath(session, frame.pathId as PathId);
+  if (path === undefined) return;
+  const priorInFlight = path.recovery.inFlightBytes;
+  const outcome = path.recovery.acknowledge(frame.ranges, now);
+  if (outcome === undefined) {
+    throw new PeerError('PROTOCOL_VIOLATION', 'it acknowledged a packet that was never sent', 0x02);
+  }
+  const { acked, spurious, largestAcked } = outcome;
+  if (acked.length === 0 && spurious.length === 0) return;
+  if (largestAcked !== undefined) {
+    const delayMs = Math.min(frame.delayUs / 1000, session.maxAckDelayMs);
+    path.rtt.sample(now - largestAcked.sentAt, delayMs, now);
+  }
+  for (const packet of acked) {
+    path.rate.delivered(packet.rateMark, packet.bytes, packet.sentAt, now);
+    path.sealer.acknowledged(packet.number);
+    arrived(session, packet.frames);
+  }
+  for (const packet of spurious) arrived(session, packet.frames);
+  if (spurious.length > 0) {
+    path.counters.spuriousLosses += spurious.length;
+    path.congestion.lossWasSpurious();
+  }
+  packetsLost(session, path, path.recovery.detectLost(path.rtt, now), now);
+  const newest = acked[acked.length - 1];
+  if (newest === undefined) return;
+  path.congestion.acknowledged(
+    {
+      ackedBytes: outcome.ackedBytes,
+      inFlightBytes: path.recovery.inFlightBytes,
+      deliveredBytes: path.rate.deliveredBytes,
+      largestSentAt: newest.sentAt,
+      rate: path.rate.takeSample(path.rtt.minRttMs, now),
+      minRttMs: path.rtt.minRttMs,
+      smoothedRttMs: path.rtt.smoothedRttMs,
+      rttVarianceMs: path.rtt.rttVarianceMs,
+      latestRttMs: path.rtt.latestRttMs,
+      isAppLimited:
+        !path.wasWindowLimited && priorInFlight < path.congestion.congestionWindowBytes / 2,
+    },
+    now,
+  );
+  path.wasWindowLimited = false;
+  pathProgressed(session, path, acked, now);
+}
+
+function arrived(session: SessionState, frames: readonly SentFrame[]): void {
+  for (const sent of frames) {
+    if (sent.kind === 'stream') {
+      session.streams?.acknowledged(
+        sent.streamId,
+        sent.offset,
+        sent.offset + sent.length,
+        sent.fin,
+      );
+    } else if (sent.frame.type === 'resetStream') {
+      session.streams?.resetAcknowledged(sent.frame.streamId);
+    } else if (sent.frame.type === 'close' && session.lifecycle === 'closing') {
+      finishClosed(session);
+    }
+  }
+}
+
+function takeResponse(session: SessionState, data: Uint8Array, now: Instant): void {
+  for (const path of session.openPaths()) {
+    const outcome = path.addresses?.responded(data);
+    if (outcome === undefined || outcome.type === 'none') continue;
+    if (outcome.type === 'moved') {
+      if (!outcome.portOnly) resetEstimates(session, path);
+      // What was sent since the move began went to an address where nobody was.
+      const doubtful = [...path.recovery.outstanding()].filter(
+        (one) => one.sentAt >= outcome.since,
+      );
+      for (const packet of doubtful) path.recovery.declareLost(packet);
+      packetsLost(session, path, doubtful, now);
+      session.emit({
+        type: 'path',
+        pathId: path.id,
+        carrierId: path.carrier.id,
+        state: path.state,
+        reason: `moved to ${outcome.address}`,
+      });
+    }
+    return;
+  }
+}
+
+/** RFC 9000 §9.4: another network; what was learnt of the old one is void. */
+function resetEstimates(session: SessionState, path: Path): void {
+  path.congestion = createCongestion(path.carrier, session.options, path.packetBytes);
+  path.rtt = new RttEstimator();
+  path.recovery.resetReordering();
+}
+
+function takeClose(session: SessionState, frame: CloseFrame): void {
+  const { application, code, reason } = frame;
+  if (code === WIRE_CODES.NO_ERROR) return finishClosed(session);
+  if (!application && code === WIRE_CODES.SUPERSEDED) {
+    return finishClosed(session, new SupersededError('a newer session of this instance took over'));
+  }
+  if (!application && code === WIRE_CODES.REVOKED) {
+    return finishClosed(session, new RevokedError('the server has revoked the key'));
+  }
+  finishClosed(session, new ClosedByPeerError(application, code, reason));
+}
+
+function takeAbandon(session: SessionState, pathId: PathId, code: number): void {
+  const path = knownPath(session, pathId);
+  if (path === undefined) return;
+  closePath(session, path, `the peer abandoned it (code ${code})`, { tellPeer: undefined });
+}
+
+function takeStatus(
+  session: SessionState,
+  pathId: PathId,
+  sequence: number,
+  status: 'available' | 'backup',
+): void {
+  const path = knownPath(session, pathId);
+  if (path === undefined || sequence <= path.peerStatusSequence) return;
+  path.peerStatusSequence = sequence;
+  path.peerStatus = status;
+}

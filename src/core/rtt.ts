@@ -1,0 +1,76 @@
+/** Round-trip estimates of one path (RFC 9002 §5), all in milliseconds. @module */
+
+import type { Instant } from './contract.js';
+
+/** Before the first sample (RFC 9002 §6.2.2 has 333 ms, without a handshake's knowledge). */
+export const INITIAL_RTT_MS = 333;
+/** Timers are no finer than this (RFC 9002 §6.1.2). */
+export const GRANULARITY_MS = 1;
+/**
+ * How long a minimum counts. A standing queue would else pass for a longer path for ever, or a
+ * path that became longer for a full queue.
+ */
+export const MIN_RTT_WINDOW_MS = 30_000;
+
+export class RttEstimator {
+  #smoothed = INITIAL_RTT_MS;
+  #variance = INITIAL_RTT_MS / 2;
+  #latest = 0;
+  #sampled = false;
+  #minimum = Number.POSITIVE_INFINITY;
+  #minimumAt = Number.NEGATIVE_INFINITY;
+
+  get smoothedRttMs(): number {
+    return this.#smoothed;
+  }
+
+  get rttVarianceMs(): number {
+    return this.#variance;
+  }
+
+  get latestRttMs(): number {
+    return this.#latest;
+  }
+
+  /** The smallest sample of the last {@link MIN_RTT_WINDOW_MS}, or the smoothed one before any. */
+  get minRttMs(): number {
+    return this.#sampled ? this.#minimum : this.#smoothed;
+  }
+
+  /** When the present minimum was measured. */
+  get minRttAt(): number {
+    return this.#minimumAt;
+  }
+
+  get hasSample(): boolean {
+    return this.#sampled;
+  }
+
+  /** @param ackDelayMs what the peer says it held the acknowledgement, already capped. */
+  sample(rttMs: number, ackDelayMs: number, now: Instant): void {
+    this.#latest = rttMs;
+    if (rttMs <= this.#minimum || now - this.#minimumAt > MIN_RTT_WINDOW_MS) {
+      this.#minimum = rttMs;
+      this.#minimumAt = now;
+    }
+    if (!this.#sampled) {
+      this.#sampled = true;
+      this.#smoothed = rttMs;
+      this.#variance = rttMs / 2;
+      return;
+    }
+    const adjusted = rttMs - ackDelayMs >= this.#minimum ? rttMs - ackDelayMs : rttMs;
+    this.#variance = 0.75 * this.#variance + 0.25 * Math.abs(this.#smoothed - adjusted);
+    this.#smoothed = 0.875 * this.#smoothed + 0.125 * adjusted;
+  }
+
+  /** Takes the present minimum for outdated: the next sample is the new one. */
+  expireMinimum(): void {
+    this.#minimumAt = Number.NEGATIVE_INFINITY;
+  }
+
+  /** How long after sending an acknowledgement should be here (RFC 9002 §6.2.1), without back-off. */
+  probeTimeoutMs(maxAckDelayMs: number): number {
+    return this.#smoothed + Math.max(4 * this.#variance, GRANULARITY_MS) + maxAckDelayMs;
+  }
+}

@@ -1,0 +1,61 @@
+/**
+ * The default: each piece goes where it will arrive first. If that path has no room yet, another
+ * one is used only if that helps (ECF, CoNEXT 2017: the piece would arrive there before the faster
+ * paths had sent all that waits) and does no harm (BLEST, Networking 2016: until the piece has
+ * arrived, the receive window has room for what the faster paths can send).
+ *
+ * @module
+ */
+
+import {
+  type Choice,
+  type PathView,
+  preferred,
+  type SchedulerInput,
+  send,
+  WAIT,
+} from './scheduler.js';
+
+export function earliestArrival(input: SchedulerInput): Choice {
+  const paths = preferred(input.paths);
+  let best: PathView | undefined;
+  let bestFree: PathView | undefined;
+  for (const path of paths) {
+    if (best === undefined || arrival(path) < arrival(best)) best = path;
+    if (!path.canSend) continue;
+    if (bestFree === undefined || arrival(path) < arrival(bestFree)) bestFree = path;
+  }
+  if (best === undefined || bestFree === undefined) return WAIT;
+  if (best === bestFree) return guard(bestFree, paths, input);
+  if (!helps(bestFree, paths, input.pendingBytes)) return WAIT;
+  return guard(bestFree, paths, input);
+}
+
+function arrival(path: PathView): number {
+  return path.waitMs + path.arrivalMs;
+}
+
+/** Whether `slow` would deliver a piece before the paths that are faster had delivered all. */
+function helps(slow: PathView, paths: readonly PathView[], pendingBytes: number): boolean {
+  let rate = 0;
+  let earliest = Number.POSITIVE_INFINITY;
+  for (const path of paths) {
+    if (arrival(path) >= slow.arrivalMs) continue;
+    rate += path.rate;
+    earliest = Math.min(earliest, arrival(path));
+  }
+  return slow.arrivalMs <= earliest + pendingBytes / rate;
+}
+
+/** Whether what faster paths can send meanwhile still fits into the receive window. */
+function guard(slow: PathView, paths: readonly PathView[], input: SchedulerInput): Choice {
+  let needed = slow.packetBytes;
+  for (const path of paths) {
+    if (path === slow || path.minRttMs >= slow.minRttMs) continue;
+    // The window opens again when the piece has arrived and the news of it is back.
+    const blockedMs = slow.arrivalMs + path.smoothedRttMs / 2 - path.arrivalMs;
+    if (blockedMs > 0) needed += path.rate * blockedMs;
+  }
+  const isFastest = needed === slow.packetBytes;
+  return isFastest || needed <= input.creditBytes ? send(slow.pathId) : WAIT;
+}

@@ -1,0 +1,368 @@
+/**
+ * What a session sends next, and when it wants to be asked again.
+ *
+ * @module
+ */
+
+import type { Frame } from '../wire/index.js';
+import type { Instant, Transmit } from './contract.js';
+import { silenceDeadline } from './failure.js';
+import { type Built, buildPacket } from './packet-builder.js';
+import type { Path } from './path.js';
+import type { SentPacket } from './recovery.js';
+import type { PathView } from './scheduler/index.js';
+import type { SessionState } from './session-state.js';
+import type { Piece } from './streams/stream-table.js';
+
+/** A packet with a challenge is about this long. */
+const CHALLENGE_PACKET_BYTES = 80;
+/** A grant smaller than this is not worth a packet of data. */
+const MIN_CARRIER_SPACE_BYTES = 1_024;
+/** Data is sent again for the tail's sake only if that wins at least this much. */
+const REINJECT_MIN_GAIN_MS = 5;
+const PING: Frame = { type: 'ping' };
+
+export function nextTransmit(session: SessionState, now: Instant): Transmit | undefined {
+  if (session.lifecycle === 'closing') return nextClose(session, now);
+  if (!session.isRunning) return undefined;
+  const built =
+    nextUrgent(session, now) ??
+    nextCopy(session, now) ??
+    nextControl(session, now) ??
+    nextData(session, now);
+  return built?.transmit;
+}
+
+function nextClose(session: SessionState, now: Instant): Transmit | undefined {
+  for (;;) {
+    const pathId = session.closePending.shift();
+    if (pathId === undefined || session.closeFrame === undefined) return undefined;
+    const path = session.paths.get(pathId);
+    if (path === undefined) continue;
+    const built = buildPacket(session, path, { frames: [session.closeFrame] }, now);
+    if (built !== undefined) return built.transmit;
+  }
+}
+
+/** What can't wait for its turn, and is not data: challenges, answers, probes, acknowledgements. */
+function nextUrgent(session: SessionState, now: Instant): Built | undefined {
+  for (const path of session.openPaths()) {
+    const built =
+      nextChallenge(session, path, now) ??
+      nextPinned(session, path, now) ??
+      nextProbe(session, path, now) ??
+      nextAck(session, path, now);
+    if (built !== undefined) return built;
+  }
+  return undefined;
+}
+
+function nextChallenge(session: SessionState, path: Path, now: Instant): Built | undefined {
+  const { addresses } = path;
+  if (addresses?.nextAt === undefined || now < addresses.nextAt) return undefined;
+  const retryMs = path.rtt.probeTimeoutMs(session.maxAckDelayMs);
+  const challenge = addresses.nextChallenge(CHALLENGE_PACKET_BYTES, retryMs, now);
+  if (challenge === undefined) return undefined;
+  const frames: Frame[] = [{ type: 'pathChallenge', data: challenge.data }];
+  return buildPacket(session, path, { to: challenge.to, frames }, now);
+}
+
+function nextPinned(session: SessionState, path: Path, now: Instant): Built | undefined {
+  return path.pinned.length > 0 ? buildPacket(session, path, {}, now) : undefined;
+}
+
+function nextAck(session: SessionState, path: Path, now: Instant): Built | undefined {
+  if (!path.acks.isDue(now)) return undefined;
+  if (path.isUsable) return buildPacket(session, path, {}, now);
+  // The path it came by is doubtful: say it on the best one.
+  const other = session.bestPath();
+  return other === undefined ? undefined : buildPacket(session, other, {}, now);
+}
+
+/** Asks for a sign of life: at the opening, while suspect, and after long silence. */
+function nextProbe(session: SessionState, path: Path, now: Instant): Built | undefined {
+  if (!isProbeDue(session, path, now)) return undefined;
+  path.health.probed(now);
+  const limitBytes = path.carrier.isStream ? MIN_CARRIER_SPACE_BYTES : path.packetBytes;
+  const copies = path.state === 'joining' ? [] : duplicates(session, path, limitBytes);
+  const frames = copies.length === 0 ? [PING] : [];
+  return buildPacket(session, path, { frames, copies, limitBytes }, now);
+}
+
+function isProbeDue(session: SessionState, path: Path, now: Instant): boolean {
+  const { health, recovery } = path;
+  if (recovery.nextNumber === 0) return true;
+  if (path.state === 'suspect') {
+    // On a stream carrier nothing is lost: one unanswered question is enough.
+    if (path.carrier.isStream && recovery.outstandingCount > 0) return false;
+    return health.probesWanted > 0 || now >= health.nextProbeAt;
+  }
+  if (health.probesWanted > 0) return true;
+  return now >= keepAliveAt(session, path);
+}
+
+function keepAliveAt(session: SessionState, path: Path): number {
+  const { keepAliveMs } = session.options;
+  if (keepAliveMs === 0 || session.role === 'server') return Number.POSITIVE_INFINITY;
+  return Math.max(path.lastReceivedAt, path.lastSentAt) + keepAliveMs;
+}
+
+/** Real data for a probe: the oldest that is unacknowledged, wherever it is under way. */
+function duplicates(session: SessionState, path: Path, limitBytes: number): Piece[] {
+  let oldest: SentPacket | undefined;
+  for (const other of session.openPaths()) {
+    const candidate = firstWithData(session, other, false);
+    if (candidate === undefined) continue;
+    if (oldest === undefined || candidate.sentAt < oldest.sentAt || other === path)
+      oldest = candidate;
+    if (other === path) break;
+  }
+  return oldest === undefined ? [] : piecesOf(session, oldest, limitBytes);
+}
+
+/** How many packets of a path are looked at in search of data worth sending again. */
+const MAX_SEARCHED_PACKETS = 32;
+
+function firstWithData(
+  session: SessionState,
+  path: Path,
+  onlyOwned: boolean,
+): SentPacket | undefined {
+  let searched = 0;
+  for (const packet of path.recovery.outstanding()) {
+    searched += 1;
+    if (searched > MAX_SEARCHED_PACKETS) return undefined;
+    if (onlyOwned && packet.isReinjected) continue;
+    for (const sent of packet.frames) {
+      if (sent.kind !== 'stream') continue;
+      const end = sent.offset + sent.length;
+      if (session.streams?.isOutstanding(sent.streamId, sent.offset, end, sent.fin)) return packet;
+    }
+  }
+  return undefined;
+}
+
+function piecesOf(session: SessionState, packet: SentPacket, limitBytes: number): Piece[] {
+  const pieces: Piece[] = [];
+  let room = limitBytes;
+  for (const sent of packet.frames) {
+    if (sent.kind !== 'stream' || room <= 0) continue;
+    const stream = session.streams?.sendStream(sent.streamId);
+    const range = { start: sent.offset, end: sent.offset + Math.min(sent.length, room) };
+    if (stream === undefined) continue;
+    const fin = sent.fin && range.end === sent.offset + sent.length;
+    pieces.push({ stream, range, fin, isNew: false });
+    room -= sent.length;
+  }
+  return pieces;
+}
+
+function nextCopy(session: SessionState, now: Instant): Built | undefined {
+  for (;;) {
+    const copy = session.copies[0];
+    if (copy === undefined) return undefined;
+    const pathId = copy.pathIds.shift();
+    if (pathId === undefined) {
+      session.copies.shift();
+      continue;
+    }
+    const path = session.paths.get(pathId);
+    if (path === undefined || !path.isUsable) continue;
+    const built = buildPacket(session, path, { copies: copy.pieces }, now);
+    if (built !== undefined) return built;
+  }
+}
+
+/** Control frames are small: they go at once, on the path that delivers first. */
+function nextControl(session: SessionState, now: Instant): Built | undefined {
+  if (session.control.length === 0) return undefined;
+  const best = session.bestPath();
+  if (best === undefined || best.state === 'suspect') return undefined;
+  const built = buildPacket(session, best, { control: true }, now);
+  if (built !== undefined) return built;
+  for (const path of session.openPaths()) {
+    if (path === best || !path.isUsable) continue;
+    const other = buildPacket(session, path, { control: true }, now);
+    if (other !== undefined) return other;
+  }
+  return undefined;
+}
+
+function nextData(session: SessionState, now: Instant): Built | undefined {
+  const pending = session.streams?.pending();
+  if (pending === undefined) return undefined;
+  const paths = dataPaths(session);
+  if (!pending.hasWork) {
+    if (!pending.isBlocked) markAppLimited(paths);
+    return nextReinjection(session, paths, now);
+  }
+  const views = paths.map((path) => viewOf(path, now));
+  const choice = session.scheduler({
+    paths: views,
+    pendingBytes: pending.bytes,
+    creditBytes: session.streams?.sessionCredit ?? 0,
+    lastPathId: session.lastPathId,
+  });
+  if (choice.type === 'wait') {
+    markWaiting(paths, views);
+    return undefined;
+  }
+  const path = paths.find((one) => one.id === choice.pathId);
+  if (path === undefined) return undefined;
+  session.lastPathId = path.id;
+  const built = buildPacket(session, path, { control: true, data: true }, now);
+  if (built !== undefined && choice.copies.length > 0 && built.pieces.length > 0) {
+    const pathIds = paths.filter((one) => choice.copies.includes(one.id)).map((one) => one.id);
+    session.copies.push({ pieces: built.pieces, pathIds });
+  }
+  return built;
+}
+
+/** Paths that may carry data: the active ones; before any is, those being joined. */
+function dataPaths(session: SessionState): Path[] {
+  const active: Path[] = [];
+  const joining: Path[] = [];
+  for (const path of session.paths.values()) {
+    if (path.state === 'active') active.push(path);
+    else if (path.state === 'joining') joining.push(path);
+  }
+  return active.length > 0 ? active : joining;
+}
+
+function viewOf(path: Path, now: Instant): PathView {
+  const packetBytes = path.packetBytes;
+  const space = path.windowSpaceBytes;
+  const hasWindow = space >= Math.min(packetBytes, path.congestion.congestionWindowBytes);
+  const hasCarrier = path.carrierSpaceBytes >= Math.min(packetBytes, MIN_CARRIER_SPACE_BYTES);
+  const pacingMs = Math.max(0, path.pacedUntil - now);
+  const canSend = hasWindow && hasCarrier && pacingMs === 0;
+  if ((!hasWindow || pacingMs > 0) && hasCarrier) path.wasWindowLimited = true;
+  const windowMs = hasWindow ? 0 : (packetBytes - space) / path.ratePerMs;
+  const carrierMs = hasCarrier ? 0 : packetBytes / path.ratePerMs;
+  return {
+    pathId: path.id,
+    isBackup: path.isBackup,
+    canSend,
+    // Waiting for the window is waiting for acknowledgements: the queue ahead drains meanwhile.
+    waitMs: canSend ? 0 : Math.max(pacingMs, windowMs, carrierMs),
+    arrivalMs: path.arrivalMs(packetBytes),
+    smoothedRttMs: path.rtt.smoothedRttMs,
+    minRttMs: path.rtt.minRttMs,
+    rate: path.ratePerMs,
+    packetBytes,
+  };
+}
+
+function markAppLimited(paths: readonly Path[]): void {
+  for (const path of paths) {
+    if (path.windowSpaceBytes <= 0) path.wasWindowLimited = true;
+    else path.rate.limitedByApplication(path.recovery.inFlightBytes);
+  }
+}
+
+/** Those that could send but shall not are short of data as well. */
+function markWaiting(paths: readonly Path[], views: readonly PathView[]): void {
+  views.forEach((view, index) => {
+    const path = paths[index];
+    if (view.canSend && path !== undefined) {
+      path.rate.limitedByApplication(path.recovery.inFlightBytes);
+    }
+  });
+}
+
+/**
+ * Nothing new can be sent: everything is under way, or the window is full. What holds up the
+ * end, or the window, is sent again where it would arrive clearly earlier.
+ */
+function nextReinjection(
+  session: SessionState,
+  paths: readonly Path[],
+  now: Instant,
+): Built | undefined {
+  if (paths.length < 2) return undefined;
+  for (const path of paths) {
+    const view = viewOf(path, now);
+    if (!view.canSend || view.isBackup) continue;
+    const candidate = worstLaggard(session, path, paths, now + view.arrivalMs);
+    if (candidate === undefined) continue;
+    const limitBytes = view.packetBytes;
+    const copies = piecesOf(session, candidate, limitBytes);
+    const built = buildPacket(session, path, { copies, limitBytes }, now);
+    if (built === undefined) continue;
+    candidate.isReinjected = coversAll(built.pieces, candidate);
+    if (candidate.isReinjected) return built;
+    // Too long for one packet here: its rest comes with the next ones.
+    splitReinjected(session, candidate, built.pieces);
+    return built;
+  }
+  return undefined;
+}
+
+function worstLaggard(
+  session: SessionState,
+  path: Path,
+  paths: readonly Path[],
+  arrivesAt: number,
+): SentPacket | undefined {
+  let worst: SentPacket | undefined;
+  const gain = Math.max(REINJECT_MIN_GAIN_MS, path.rtt.minRttMs / 2);
+  for (const other of paths) {
+    if (other === path) continue;
+    const candidate = firstWithData(session, other, true);
+    if (candidate === undefined || candidate.expectedArrivalAt < arrivesAt + gain) continue;
+    if (worst === undefined || candidate.expectedArrivalAt > worst.expectedArrivalAt)
+      worst = candidate;
+  }
+  return worst;
+}
+
+function coversAll(pieces: readonly Piece[], packet: SentPacket): boolean {
+  let copied = 0;
+  for (const { range } of pieces) copied += range.end - range.start;
+  let carried = 0;
+  for (const sent of packet.frames) if (sent.kind === 'stream') carried += sent.length;
+  return copied >= carried;
+}
+
+/** What did not fit is queued like lost data: it goes out with what is sent next. */
+function splitReinjected(
+  session: SessionState,
+  packet: SentPacket,
+  copied: readonly Piece[],
+): void {
+  packet.isReinjected = true;
+  for (const sent of packet.frames) {
+    if (sent.kind !== 'stream') continue;
+    const piece = copied.find(
+      (one) => one.stream.id === sent.streamId && one.range.start === sent.offset,
+    );
+    const start = piece?.range.end ?? sent.offset;
+    session.streams?.lost(sent.streamId, start, sent.offset + sent.length, sent.fin);
+  }
+}
+
+/** When `nextTransmit` or a timer has something to do without any further input. */
+export function nextTimeout(session: SessionState): Instant | undefined {
+  let next = Number.POSITIVE_INFINITY;
+  if (session.lifecycle === 'closing') {
+    next = Math.min(session.closeDeadline ?? next, (session.closeSentAt ?? 0) + 250);
+    return Number.isFinite(next) ? (next as Instant) : undefined;
+  }
+  if (!session.isRunning) return undefined;
+  next = session.lastHeardAt + session.options.sessionTimeoutMs;
+  const hasWork = session.streams?.pending().hasWork ?? false;
+  for (const path of session.openPaths()) {
+    const { health, recovery } = path;
+    if (path.acks.deadline !== undefined && path.carrierSpaceBytes >= CHALLENGE_PACKET_BYTES)
+      next = Math.min(next, path.acks.deadline);
+    if (recovery.lossAt !== undefined) next = Math.min(next, recovery.lossAt);
+    next = Math.min(next, silenceDeadline(session, path) ?? next);
+    next = Math.min(next, path.addresses?.nextAt ?? next, keepAliveAt(session, path));
+    if (path.state === 'suspect' && !(path.carrier.isStream && recovery.outstandingCount > 0)) {
+      next = Math.min(next, health.nextProbeAt);
+    }
+    if (hasWork && path.isUsable && path.windowSpaceBytes > 0)
+      next = Math.min(next, path.pacedUntil);
+  }
+  return next as Instant;
+}

@@ -1,0 +1,320 @@
+/**
+ * The accepting side of an endpoint: HELLOs become half-open sessions, half-open sessions become
+ * sessions, JOINs become paths (protocol.md#handshake, protocol.md#join-path).
+ *
+ * @module
+ */
+
+import { EnvelopeKey, envelopeKey, toHex } from '../crypto/index.js';
+import {
+  connectionIdKey,
+  type DataPacket,
+  ECHO_BYTES,
+  encodeGone,
+  expandPacketNumber,
+  type HelloPacket,
+  type JoinPacket,
+  type Parameters,
+  SPEC_MAX_PACKET_BYTES,
+} from '../wire/index.js';
+import type { Carrier } from './carrier.js';
+import type { Address, CarrierId, Instant, PathId } from './contract.js';
+import type { EndpointContext } from './endpoint-context.js';
+import { RevokedError, SupersededError } from './errors.js';
+import { type HalfOpen, ServerHandshakes } from './handshake-server.js';
+import type { KeyRing } from './key-ring.js';
+import { Session } from './session.js';
+import type { KeyEntry } from './ticket.js';
+
+const FIRST_PATH = 0 as PathId;
+
+interface Held {
+  readonly session: Session;
+  readonly entry: KeyEntry;
+  readonly idKey: string;
+  readonly instance: string | undefined;
+  readonly epoch: number;
+}
+
+/** The session of an instance, or when the last takeover was. */
+interface Instance {
+  held: Held;
+  takenOverAt: number;
+}
+
+export class ServerSide {
+  readonly #context: EndpointContext;
+  readonly #ring: KeyRing;
+  readonly #envelopeKey: EnvelopeKey;
+  readonly #handshakes: ServerHandshakes;
+  readonly #sessions = new Map<string, Held>();
+  readonly #perKey = new Map<string, number>();
+  readonly #instances = new Map<string, Instance>();
+  readonly #halfOpenByConnectionId = new Map<string, HalfOpen>();
+  readonly #halfOpenByCarrier = new Map<CarrierId, HalfOpen>();
+  /** Accepted stream carriers without a path, oldest first. */
+  readonly #unattached = new Set<Carrier>();
+
+  constructor(context: EndpointContext, ring: KeyRing) {
+    const { crypto, random, limits, options } = context;
+    this.#context = context;
+    this.#ring = ring;
+    this.#envelopeKey = new EnvelopeKey(crypto, envelopeKey(crypto, ring.doorKey));
+    this.#handshakes = new ServerHandshakes(
+      crypto,
+      random,
+      ring,
+      limits,
+      options,
+      this.#envelopeKey,
+    );
+  }
+
+  get sessionCount(): number {
+    return this.#sessions.size;
+  }
+
+  get halfOpenCount(): number {
+    return this.#handshakes.halfOpenCount;
+  }
+
+  get unattachedCount(): number {
+    return this.#unattached.size;
+  }
+
+  carrierAccepted(carrier: Carrier): void {
+    if (this.#unattached.size >= this.#context.limits.maxUnattachedCarriers) {
+      this.#context.closeCarrier(carrier);
+    } else {
+      this.#unattached.add(carrier);
+    }
+  }
+
+  carrierClosed(carrier: Carrier): void {
+    this.#unattached.delete(carrier);
+    this.#halfOpenByCarrier.delete(carrier.id);
+  }
+
+  // Handshake.
+
+  hello(
+    packet: HelloPacket,
+    bytes: number,
+    carrier: Carrier,
+    remote: Address | undefined,
+    now: Instant,
+  ): void {
+    const outcome = this.#handshakes.hello(packet, bytes, carrier, remote, this.#admit, now);
+    if (outcome.type === 'reply') this.#context.send(carrier, remote, outcome.bytes);
+    if (outcome.type !== 'accept') return;
+    const { halfOpen } = outcome;
+    if (carrier.isStream) this.#halfOpenByCarrier.set(carrier.id, halfOpen);
+    else this.#halfOpenByConnectionId.set(halfOpen.connectionIdKey, halfOpen);
+    this.#context.send(carrier, remote, halfOpen.accept);
+  }
+
+  readonly #admit = (entry: KeyEntry, peer: Parameters, now: Instant): boolean => {
+    const { limits } = this.#context;
+    if (this.#sessions.size >= limits.maxSessions) return false;
+    const isTakeover = peer.instance !== undefined && this.#instanceOf(entry, peer) !== undefined;
+    if (isTakeover) return this.#mayTakeOver(entry, peer, now);
+    return (this.#perKey.get(toHex(entry.keyId)) ?? 0) < limits.maxSessionsPerKey;
+  };
+
+  #instanceOf(entry: KeyEntry, peer: Parameters): Instance | undefined {
+    return peer.instance === undefined
+      ? undefined
+      : this.#instances.get(instanceKey(entry, peer.instance));
+  }
+
+  #mayTakeOver(entry: KeyEntry, peer: Parameters, now: Instant): boolean {
+    const instance = this.#instanceOf(entry, peer);
+    if (instance === undefined) return true;
+    if (instance.held.session.isOpen && (peer.epoch ?? 0) <= instance.held.epoch) return false;
+    return now - instance.takenOverAt >= this.#context.limits.takeoverIntervalMs;
+  }
+
+  /** The first DATA packet of a half-open session, if it is authentic, makes the session. */
+  firstData(
+    packet: DataPacket,
+    bytes: number,
+    carrier: Carrier,
+    remote: Address | undefined,
+    now: Instant,
+  ): boolean {
+    const halfOpen =
+      packet.connectionId === undefined
+        ? this.#halfOpenByCarrier.get(carrier.id)
+        : this.#halfOpenByConnectionId.get(connectionIdKey(packet.connectionId));
+    if (halfOpen === undefined) return false;
+    if (!this.#admit(halfOpen.entry, halfOpen.peer, now)) return false;
+    const { crypto, random, options } = this.#context;
+    const parts = { role: 'server', options, crypto, random, now } as const;
+    const session = new Session(parts, this.#context.touch);
+    session.establish(halfOpen, now);
+    const isSameAddress = remote === halfOpen.remote;
+    const path = session.makePath(FIRST_PATH, carrier, remote, isSameAddress, now);
+    session.adoptPath(path, Math.max(1, now - halfOpen.acceptedAt), now);
+    if (!this.#context.attach(session, path)) return false;
+    // A packet that is not authentic leaves no trace but the work of having tried it.
+    if (session.receive(path, packet, bytes, remote, now) !== 'accepted') {
+      this.#context.detach(path);
+      this.#context.dirty.delete(session);
+      return false;
+    }
+    this.#promote(halfOpen, session, now);
+    return true;
+  }
+
+  #promote(halfOpen: HalfOpen, session: Session, now: Instant): void {
+    const { entry, peer, carrier } = halfOpen;
+    this.#handshakes.finish(halfOpen);
+    this.#forgetHalfOpen(halfOpen);
+    this.#attached(carrier);
+    const held: Held = {
+      session,
+      entry,
+      idKey: connectionIdKey(halfOpen.sessionId),
+      instance: peer.instance === undefined ? undefined : instanceKey(entry, peer.instance),
+      epoch: peer.epoch ?? 0,
+    };
+    this.#sessions.set(held.idKey, held);
+    const keyId = toHex(entry.keyId);
+    this.#perKey.set(keyId, (this.#perKey.get(keyId) ?? 0) + 1);
+    if (held.instance !== undefined) this.#takeOver(held, held.instance, now);
+    this.#context.events.push({ type: 'accepted', session, entry });
+  }
+
+  #takeOver(held: Held, key: string, now: Instant): void {
+    const previous = this.#instances.get(key);
+    this.#instances.set(key, {
+      held,
+      takenOverAt: previous === undefined ? Number.NEGATIVE_INFINITY : now,
+    });
+    const error = new SupersededError('a newer session of the same instance took over');
+    previous?.held.session.closeWithCode('SUPERSEDED', error, now);
+  }
+
+  #forgetHalfOpen(halfOpen: HalfOpen): void {
+    this.#halfOpenByConnectionId.delete(halfOpen.connectionIdKey);
+    this.#halfOpenByCarrier.delete(halfOpen.carrier.id);
+  }
+
+  #attached(carrier: Carrier): void {
+    this.#unattached.delete(carrier);
+    if (carrier.records !== undefined) carrier.records.maxRecordBytes = SPEC_MAX_PACKET_BYTES;
+  }
+
+  // Joins.
+
+  join(
+    packet: JoinPacket,
+    bytes: number,
+    carrier: Carrier,
+    remote: Address | undefined,
+    now: Instant,
+  ): void {
+    const route = this.#envelopeKey.open(packet.firstByte, packet.envelope);
+    if (route === undefined) return;
+    const session = this.#sessions.get(connectionIdKey(route.id))?.session;
+    if (session?.isOpen !== true) return this.#gone(packet, route.id, carrier, remote);
+    const pathId = route.detail as PathId;
+    const path = session.pathById(pathId);
+    if (path !== undefined && path.carrier === carrier) {
+      session.receive(path, packet, bytes, remote, now);
+    } else if (path !== undefined || session.wasPathUsed(pathId)) {
+      // A replay, or a path that is no more: a path id is accepted once.
+      if (carrier.isStream) this.#context.closeCarrier(carrier);
+    } else {
+      this.#openPath(session, pathId, packet, bytes, carrier, remote, now);
+    }
+  }
+
+  #openPath(
+    session: Session,
+    pathId: PathId,
+    packet: JoinPacket,
+    bytes: number,
+    carrier: Carrier,
+    remote: Address | undefined,
+    now: Instant,
+  ): void {
+    if (session.lifecycle !== 'established' && session.lifecycle !== 'finishing') return;
+    const path = session.makePath(pathId, carrier, remote, false, now);
+    const { keyPhase, truncatedNumber, header, sealed } = packet;
+    const number = expandPacketNumber(truncatedNumber, -1);
+    // Only a packet that is authentic makes a path: nothing is touched before.
+    if (path.opener.open(keyPhase, number, header, sealed) === undefined) return;
+    if (!session.makeRoomForPath() || !this.#context.attach(session, path)) {
+      if (carrier.isStream) this.#context.closeCarrier(carrier);
+      return;
+    }
+    session.adoptPath(path, undefined, now);
+    this.#attached(carrier);
+    session.receive(path, packet, bytes, remote, now);
+  }
+
+  /** Only who holds the server's secret can make the token, and only its client knows it. */
+  #gone(
+    packet: JoinPacket,
+    sessionId: Uint8Array,
+    carrier: Carrier,
+    remote: Address | undefined,
+  ): void {
+    const echo = packet.envelope.slice(0, ECHO_BYTES);
+    const token = this.#ring.goneToken(this.#context.crypto, sessionId);
+    this.#context.send(carrier, remote, encodeGone({ echo, token }));
+  }
+
+  // The end.
+
+  /** @returns whether the session was one of ours. */
+  sessionEnded(session: Session): void {
+    for (const [key, held] of this.#sessions) {
+      if (held.session !== session) continue;
+      this.#sessions.delete(key);
+      const keyId = toHex(held.entry.keyId);
+      const left = (this.#perKey.get(keyId) ?? 1) - 1;
+      if (left > 0) this.#perKey.set(keyId, left);
+      else this.#perKey.delete(keyId);
+      if (held.instance !== undefined && this.#instances.get(held.instance)?.held === held) {
+        this.#instances.delete(held.instance);
+      }
+      return;
+    }
+  }
+
+  /** @param endSessions also those that run already. @returns whether there was such a key. */
+  revoke(keyId: Uint8Array, endSessions: boolean, now: Instant): boolean {
+    const existed = this.#ring.remove(keyId);
+    if (!endSessions) return existed;
+    const error = new RevokedError('the key of this session was revoked');
+    const wanted = toHex(keyId);
+    for (const { session, entry } of this.#sessions.values()) {
+      if (toHex(entry.keyId) === wanted) session.closeWithCode('REVOKED', error, now);
+    }
+    return existed;
+  }
+
+  handleTimeout(now: Instant): void {
+    for (const halfOpen of this.#handshakes.expire(now)) this.#forgetHalfOpen(halfOpen);
+    for (const carrier of this.#unattached) {
+      if (now < carrier.openedAt + this.#context.limits.handshakeTimeoutMs) break;
+      this.#unattached.delete(carrier);
+      this.#context.closeCarrier(carrier);
+    }
+  }
+
+  get nextTimeout(): number {
+    let next: number = this.#handshakes.nextAt ?? Number.POSITIVE_INFINITY;
+    for (const carrier of this.#unattached) {
+      next = Math.min(next, carrier.openedAt + this.#context.limits.handshakeTimeoutMs);
+      break;
+    }
+    return next;
+  }
+}
+
+function instanceKey(entry: KeyEntry, instance: Uint8Array): string {
+  return `${toHex(entry.keyId)} ${toHex(instance)}`;
+}

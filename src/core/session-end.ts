@@ -1,0 +1,80 @@
+/** How a session ends: gracefully, by either side's fault, or because nobody is there. @module */
+
+import type { Frame } from '../wire/index.js';
+import type { Instant } from './contract.js';
+import type { PeerError } from './errors.js';
+import { ContinuityError, type SessionError, type StreamContinuity, WIRE_CODES } from './errors.js';
+import type { SessionState } from './session-state.js';
+
+/** protocol.md#errors, 8.2. */
+const CLOSING_PROBE_TIMEOUTS = 3;
+const CLOSING_MIN_MS = 1_000;
+const CLOSING_MAX_MS = 30_000;
+
+/** The peer broke the protocol: say so, and end. */
+export function fail(session: SessionState, error: PeerError, now: Instant): void {
+  if (!session.isRunning) return;
+  const frame: Frame = {
+    type: 'close',
+    application: false,
+    code: WIRE_CODES[error.wireCode],
+    frameType: error.frameType,
+    reason: error.message.slice(0, 200),
+  };
+  startClosing(session, frame, error, now);
+}
+
+/** Sends `frame` until it is acknowledged. The application hears of the end at once. */
+export function startClosing(
+  session: SessionState,
+  frame: Frame,
+  error: SessionError | undefined,
+  now: Instant,
+): void {
+  session.lifecycle = 'closing';
+  session.closeFrame = frame;
+  const timeoutMs = CLOSING_PROBE_TIMEOUTS * longestProbeTimeoutMs(session);
+  session.closeDeadline = (now +
+    Math.min(CLOSING_MAX_MS, Math.max(CLOSING_MIN_MS, timeoutMs))) as Instant;
+  session.closePending = [...session.paths.keys()];
+  session.closeSentAt = now;
+  session.emitClosed(error);
+}
+
+export function longestProbeTimeoutMs(session: SessionState): number {
+  let longest = 0;
+  for (const path of session.openPaths()) {
+    longest = Math.max(longest, path.rtt.probeTimeoutMs(session.maxAckDelayMs));
+  }
+  return longest;
+}
+
+/** Nothing more to say or to hear. */
+export function finishClosed(session: SessionState, error?: SessionError): void {
+  if (session.lifecycle === 'closed') return;
+  session.lifecycle = 'closed';
+  session.emitClosed(error);
+}
+
+export function continuity(session: SessionState): StreamContinuity[] {
+  const streams: StreamContinuity[] = [];
+  for (const { id, send, receive } of session.streams?.streams ?? []) {
+    streams.push({
+      streamId: id,
+      writtenBytes: send?.writtenBytes ?? 0,
+      acknowledgedBytes: send?.acknowledgedBytes ?? 0,
+      readBytes: receive?.readBytes ?? 0,
+    });
+  }
+  return streams;
+}
+
+export function sessionGone(session: SessionState): void {
+  const message = 'the server no longer has this session: connect anew and continue by offsets';
+  finishClosed(session, new ContinuityError('ERR_SESSION_GONE', message, continuity(session)));
+}
+
+export function sessionTimedOut(session: SessionState): void {
+  const message = `no path came back within ${session.options.sessionTimeoutMs} ms`;
+  finishClosed(session, new ContinuityError('ERR_SESSION_TIMEOUT', message, continuity(session)));
+}

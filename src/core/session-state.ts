@@ -1,0 +1,187 @@
+/**
+ * What the parts of a session share: `session.ts` is its face, `receiver.ts` takes packets in,
+ * `packet-builder.ts` and `sender.ts` make them, `failure.ts` deals with silence.
+ *
+ * @module
+ */
+
+import type { CipherName, CryptoProvider, RandomSource } from '../crypto/index.js';
+import { type Frame, type Parameters, Writer } from '../wire/index.js';
+import type { Instant, PathId } from './contract.js';
+import { PeerError, type SessionError } from './errors.js';
+import type { SessionEvent } from './events.js';
+import { MAX_PENDING_CONTROL_FRAMES, type SessionOptions } from './options.js';
+import type { Path } from './path.js';
+import { RangeSet } from './range-set.js';
+import { SCHEDULERS, type Scheduler } from './scheduler/index.js';
+import type { Piece, StreamTable } from './streams/stream-table.js';
+
+/**
+ * - `handshaking`: a client that has no ACCEPT yet.
+ * - `established`
+ * - `finishing`: closed gracefully by us; what was written is still being delivered.
+ * - `closing`: our CLOSE is on its way.
+ * - `closed`
+ */
+export type Lifecycle = 'handshaking' | 'established' | 'finishing' | 'closing' | 'closed';
+
+/** Packets that shall go out on further paths too (scheduler `redundant`). */
+export interface Copy {
+  readonly pieces: readonly Piece[];
+  readonly pathIds: PathId[];
+}
+
+/** Makes the envelope of a JOIN; the client only. */
+export type JoinEnvelope = (pathId: PathId, firstByte: number) => Uint8Array;
+
+/** How many ranges of used path ids are remembered; lower ones count as used. */
+const MAX_USED_RANGES = 64;
+
+export interface SessionParts {
+  readonly role: 'client' | 'server';
+  readonly options: SessionOptions;
+  readonly crypto: CryptoProvider;
+  readonly random: RandomSource;
+  readonly now: Instant;
+}
+
+export class SessionState {
+  readonly role: 'client' | 'server';
+  readonly options: SessionOptions;
+  readonly crypto: CryptoProvider;
+  readonly random: RandomSource;
+  readonly scheduler: Scheduler;
+  readonly paths = new Map<PathId, Path>();
+  readonly events: SessionEvent[] = [];
+  readonly control: Frame[] = [];
+  readonly copies: Copy[] = [];
+  readonly usedPathIds = new RangeSet();
+  readonly createdAt: Instant;
+  /** Shared by all packets: it hands its memory out and starts on fresh one. */
+  readonly writer = new Writer();
+  lifecycle: Lifecycle = 'handshaking';
+  /** Set with the keys, when the handshake is done. */
+  secret: Uint8Array | undefined;
+  cipher: CipherName = 'AES-256-GCM';
+  peer: Parameters | undefined;
+  streams: StreamTable | undefined;
+  joinEnvelope: JoinEnvelope | undefined;
+  lastHeardAt: Instant;
+  lastPathId: PathId | undefined;
+  /** The CLOSE to repeat while `closing`, and until when. */
+  closeFrame: Frame | undefined;
+  closeDeadline: Instant | undefined;
+  closeSentAt: Instant | undefined;
+  /** Paths on which the CLOSE has still to go out. */
+  closePending: PathId[] = [];
+  #toldClosed = false;
+  /** Carriers that the driver shall close. */
+  readonly carriersToClose: number[] = [];
+
+  constructor(parts: SessionParts) {
+    this.role = parts.role;
+    this.options = parts.options;
+    this.crypto = parts.crypto;
+    this.random = parts.random;
+    this.scheduler = SCHEDULERS[parts.options.scheduler];
+    this.createdAt = parts.now;
+    this.lastHeardAt = parts.now;
+  }
+
+  /** Whether packets still mean something. */
+  get isOpen(): boolean {
+    return this.lifecycle !== 'closed';
+  }
+
+  /** Whether data is still being sent and received. */
+  get isRunning(): boolean {
+    return this.lifecycle === 'established' || this.lifecycle === 'finishing';
+  }
+
+  get maxAckDelayMs(): number {
+    return this.peer?.maxAckDelayMs ?? 25;
+  }
+
+  /** @throws PeerError if so many wait that only a misbehaving peer can be the cause. */
+  queueControl(frame: Frame): void {
+    const at = this.#replaceable(frame);
+    if (at >= 0) this.control.splice(at, 1);
+    this.control.push(frame);
+    if (this.control.length > MAX_PENDING_CONTROL_FRAMES) {
+      throw new PeerError('LIMIT_EXCEEDED', 'it provokes more control frames than it acknowledges');
+    }
+  }
+
+  /** A newer limit replaces one that has not been sent yet. */
+  #replaceable(frame: Frame): number {
+    if (frame.type === 'maxData') return this.control.findIndex((one) => one.type === 'maxData');
+    if (frame.type !== 'maxStreamData') return -1;
+    return this.control.findIndex(
+      (one) => one.type === 'maxStreamData' && one.streamId === frame.streamId,
+    );
+  }
+
+  emit(event: SessionEvent): void {
+    this.events.push(event);
+  }
+
+  /** The last event; told once. */
+  emitClosed(error: SessionError | undefined): void {
+    if (this.#toldClosed) return;
+    this.#toldClosed = true;
+    this.emit(error === undefined ? { type: 'closed' } : { type: 'closed', error });
+  }
+
+  /** Takes a path id; `false` if it was used before. */
+  usePathId(pathId: PathId): boolean {
+    const first = this.usedPathIds.first();
+    const isFull = this.usedPathIds.rangeCount >= MAX_USED_RANGES;
+    if (this.usedPathIds.has(pathId)) return false;
+    if (isFull && first !== undefined && pathId < first.start) return false;
+    this.usedPathIds.add(pathId, pathId + 1);
+    if (this.usedPathIds.rangeCount > MAX_USED_RANGES) {
+      const lowest = this.usedPathIds.shift();
+      const next = this.usedPathIds.first();
+      if (lowest !== undefined && next !== undefined) {
+        this.usedPathIds.add(lowest.start, next.start);
+      }
+    }
+    return true;
+  }
+
+  *openPaths(): Generator<Path> {
+    for (const path of this.paths.values()) if (path.isOpen) yield path;
+  }
+
+  get activePathCount(): number {
+    let count = 0;
+    for (const path of this.paths.values()) if (path.state === 'active') count += 1;
+    return count;
+  }
+
+  /** The longest smoothed round trip of the paths in use, in ms; 100 before any is known. */
+  longestRttMs(): number {
+    let longest = 0;
+    for (const path of this.paths.values()) {
+      if (path.state === 'active' && path.rtt.hasSample) {
+        longest = Math.max(longest, path.rtt.smoothedRttMs);
+      }
+    }
+    return longest === 0 ? 100 : longest;
+  }
+
+  /** Where something urgent and small should go: the active path that delivers first, or any. */
+  bestPath(): Path | undefined {
+    let best: Path | undefined;
+    let bestScore = Number.POSITIVE_INFINITY;
+    for (const path of this.paths.values()) {
+      if (!path.isOpen) continue;
+      const penalty = path.state === 'active' ? 0 : path.state === 'joining' ? 1e6 : 1e7;
+      const score = penalty + path.arrivalMs(0) + (path.isBackup ? 1e4 : 0);
+      if (score >= bestScore) continue;
+      best = path;
+      bestScore = score;
+    }
+    return best;
+  }
+}

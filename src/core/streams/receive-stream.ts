@@ -1,0 +1,271 @@
+/**
+ * The receiving part of a stream (RFC 9000 §3.2): puts ranges that arrive in any order, on any
+ * path, and possibly more than once, back into one sequence.
+ *
+ * @module
+ */
+
+import { PeerError } from '../errors.js';
+
+/** Runs of bytes waiting for a gap to be filled; more is an attack on memory (RFC 9000 §21.7). */
+export const MAX_RUNS = 4_096;
+/** A run of many tiny chunks is copied together. */
+const COMPACT_ABOVE_CHUNKS = 64;
+const COMPACT_BELOW_MEAN_BYTES = 512;
+/** What is kept may pin at most this many times its size of memory. */
+const MAX_PINNED_RATIO = 2;
+
+/** Contiguous bytes `[start, end)`. */
+interface Run {
+  start: number;
+  end: number;
+  chunks: Uint8Array[];
+}
+
+export class ReceiveStream {
+  readonly id: number;
+  #runs: Run[] = [];
+  #readOffset = 0;
+  #highest = 0;
+  #finalSize: number | undefined;
+  #resetCode: number | undefined;
+  #maxData: number;
+  #stopped = false;
+
+  constructor(id: number, maxData: number) {
+    this.id = id;
+    this.#maxData = maxData;
+  }
+
+  /** All that the application has read, in bytes. */
+  get readBytes(): number {
+    return this.#readOffset;
+  }
+
+  /** The end of the furthest range that arrived: what counts against flow control. */
+  get highestBytes(): number {
+    return this.#highest;
+  }
+
+  get maxData(): number {
+    return this.#maxData;
+  }
+
+  set maxData(maximum: number) {
+    this.#maxData = maximum;
+  }
+
+  get finalSize(): number | undefined {
+    return this.#finalSize;
+  }
+
+  get resetCode(): number | undefined {
+    return this.#resetCode;
+  }
+
+  /** The application wants no more: what arrives is dropped. */
+  get isStopped(): boolean {
+    return this.#stopped;
+  }
+
+  get readableBytes(): number {
+    const run = this.#runs[0];
+    return run !== undefined && run.start === this.#readOffset ? run.end - run.start : 0;
+  }
+
+  /** Everything was read up to the end, or the peer gave up and the application was told. */
+  get isDone(): boolean {
+    return this.#resetCode !== undefined || this.isAtEnd;
+  }
+
+  /** The application has read all there will ever be. */
+  get isAtEnd(): boolean {
+    return this.#finalSize !== undefined && this.#readOffset === this.#finalSize;
+  }
+
+  /** Whether nothing more can arrive that matters. */
+  get isComplete(): boolean {
+    if (this.#resetCode !== undefined) return true;
+    if (this.#finalSize === undefined) return false;
+    return this.#readOffset + this.readableBytes === this.#finalSize;
+  }
+
+  /**
+   * Takes in a piece. Returns by how much the furthest byte advanced.
+   *
+   * @throws PeerError for a contradicting final size, or data beyond the limit.
+   */
+  receive(offset: number, data: Uint8Array, fin: boolean): number {
+    const end = offset + data.length;
+    if (end > this.#maxData) {
+      throw new PeerError('FLOW_CONTROL', `stream ${this.id}: ${end} bytes of ${this.#maxData}`);
+    }
+    if (
+      this.#finalSize !== undefined &&
+      (end > this.#finalSize || (fin && end !== this.#finalSize))
+    ) {
+      throw new PeerError(
+        'FINAL_SIZE',
+        `stream ${this.id}: data ends at ${end}, not ${this.#finalSize}`,
+      );
+    }
+    if (fin) {
+      if (end < this.#highest) {
+        throw new PeerError(
+          'FINAL_SIZE',
+          `stream ${this.id}: ends at ${end}, had ${this.#highest}`,
+        );
+      }
+      this.#finalSize = end;
+    }
+    const advance = Math.max(0, end - this.#highest);
+    this.#highest += advance;
+    if (this.#resetCode === undefined && !this.#stopped) this.#insert(offset, data);
+    else if (this.#stopped) this.#readOffset = this.#highest;
+    return advance;
+  }
+
+  #insert(offset: number, data: Uint8Array): void {
+    const start = Math.max(offset, this.#readOffset);
+    const end = offset + data.length;
+    if (start >= end) return;
+    const runs = this.#runs;
+    const last = runs[runs.length - 1];
+    if (last === undefined || start > last.end) {
+      this.#addRun(runs.length, start, data.subarray(start - offset));
+    } else if (start === last.end) {
+      this.#append(last, data.subarray(start - offset));
+    } else {
+      this.#fillGaps(start, end, offset, data);
+    }
+  }
+
+  /** The general case: only what is not there yet is taken; the first that arrived stands. */
+  #fillGaps(start: number, end: number, offset: number, data: Uint8Array): void {
+    const runs = this.#runs;
+    let position = start;
+    let index = this.#firstEndingAfter(start - 1);
+    while (position < end) {
+      const run = runs[index];
+      if (run === undefined || run.start > position) {
+        const to = Math.min(end, run?.start ?? end);
+        const piece = data.subarray(position - offset, to - offset);
+        const previous = runs[index - 1];
+        if (previous !== undefined && previous.end === position) {
+          this.#append(previous, piece);
+          index -= 1;
+        } else {
+          this.#addRun(index, position, piece);
+        }
+        position = to;
+        this.#joinNext(index);
+      } else {
+        position = Math.max(position, run.end);
+        index += 1;
+      }
+    }
+  }
+
+  #addRun(index: number, start: number, data: Uint8Array): void {
+    if (this.#runs.length >= MAX_RUNS) {
+      throw new PeerError('LIMIT_EXCEEDED', `stream ${this.id}: more than ${MAX_RUNS} gaps`);
+    }
+    this.#runs.splice(index, 0, { start, end: start + data.length, chunks: [unpinned(data)] });
+  }
+
+  #append(run: Run, data: Uint8Array): void {
+    run.chunks.push(unpinned(data));
+    run.end += data.length;
+    if (run.chunks.length % COMPACT_ABOVE_CHUNKS === 0) compactTail(run);
+  }
+
+  #joinNext(index: number): void {
+    const run = this.#runs[index];
+    const next = this.#runs[index + 1];
+    if (run === undefined || next === undefined || run.end !== next.start) return;
+    for (const chunk of next.chunks) run.chunks.push(chunk);
+    run.end = next.end;
+    this.#runs.splice(index + 1, 1);
+  }
+
+  #firstEndingAfter(value: number): number {
+    let low = 0;
+    let high = this.#runs.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#runs[middle] as Run).end > value) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
+  /** The next bytes in order, at most `limit`; `undefined` if there are none now. */
+  read(limit: number): Uint8Array | undefined {
+    const run = this.#runs[0];
+    if (run === undefined || run.start !== this.#readOffset) return undefined;
+    const chunk = run.chunks[0] as Uint8Array;
+    let taken = chunk;
+    if (chunk.length > limit) {
+      taken = chunk.subarray(0, limit);
+      run.chunks[0] = chunk.subarray(limit);
+    } else {
+      run.chunks.shift();
+    }
+    run.start += taken.length;
+    this.#readOffset += taken.length;
+    if (run.start === run.end) this.#runs.shift();
+    return taken;
+  }
+
+  /**
+   * The peer gave up. What was not read is discarded. Returns by how much the furthest byte advanced.
+   *
+   * @throws PeerError for a contradicting final size.
+   */
+  reset(code: number, finalSize: number): number {
+    if (
+      finalSize < this.#highest ||
+      (this.#finalSize !== undefined && this.#finalSize !== finalSize)
+    ) {
+      throw new PeerError('FINAL_SIZE', `stream ${this.id}: reset at ${finalSize}`);
+    }
+    if (finalSize > this.#maxData) {
+      throw new PeerError('FLOW_CONTROL', `stream ${this.id}: reset at ${finalSize}`);
+    }
+    const advance = finalSize - this.#highest;
+    this.#highest = finalSize;
+    this.#finalSize = finalSize;
+    if (!this.isComplete) this.#resetCode = code;
+    if (this.#resetCode !== undefined) this.#runs = [];
+    return advance;
+  }
+
+  /** Discards what is here and what will come. Returns how many bytes were never read. */
+  stop(): number {
+    this.#stopped = true;
+    this.#runs = [];
+    const discarded = this.#highest - this.#readOffset;
+    this.#readOffset = this.#highest;
+    return discarded;
+  }
+}
+
+/** A small piece of a large packet would keep all of the packet in memory. */
+function unpinned(data: Uint8Array): Uint8Array {
+  return data.buffer.byteLength > MAX_PINNED_RATIO * data.length + 256 ? data.slice() : data;
+}
+
+/** Copies the last chunks together if they are tiny. */
+function compactTail(run: Run): void {
+  const tail = run.chunks.slice(-COMPACT_ABOVE_CHUNKS);
+  let bytes = 0;
+  for (const chunk of tail) bytes += chunk.length;
+  if (bytes > COMPACT_BELOW_MEAN_BYTES * tail.length) return;
+  const joined = new Uint8Array(bytes);
+  let position = 0;
+  for (const chunk of tail) {
+    joined.set(chunk, position);
+    position += chunk.length;
+  }
+  run.chunks.splice(-COMPACT_ABOVE_CHUNKS, COMPACT_ABOVE_CHUNKS, joined);
+}

@@ -1,0 +1,53 @@
+/**
+ * How much the peer may send, for one stream or for the session (RFC 9000 §4). The window grows by
+ * itself while the peer fills it and the application reads as fast.
+ *
+ * @module
+ */
+
+import type { Instant } from '../contract.js';
+
+/** The window doubles when half of it was used up within this many round trips. */
+const GROW_WITHIN_ROUND_TRIPS = 2;
+
+export class ReceiveWindow {
+  readonly #maxWindow: number;
+  #window: number;
+  #consumed = 0;
+  #advertised: number;
+  #updatedAt: number;
+
+  /** Sizes in bytes. */
+  constructor(window: number, maxWindow: number, now: Instant) {
+    this.#window = Math.min(window, maxWindow);
+    this.#maxWindow = maxWindow;
+    this.#advertised = this.#window;
+    this.#updatedAt = now;
+  }
+
+  /** The limit that the peer was told last. */
+  get advertised(): number {
+    return this.#advertised;
+  }
+
+  get windowBytes(): number {
+    return this.#window;
+  }
+
+  /**
+   * The application took `bytes` out. Returns the new limit if the peer should be told one now.
+   *
+   * @param rttMs the longest round trip of the paths in use.
+   */
+  consume(bytes: number, rttMs: number, now: Instant): number | undefined {
+    this.#consumed += bytes;
+    const left = this.#advertised - this.#consumed;
+    if (left > this.#window / 2) return undefined;
+    if (now - this.#updatedAt < GROW_WITHIN_ROUND_TRIPS * rttMs) {
+      this.#window = Math.min(this.#maxWindow, this.#window * 2);
+    }
+    this.#updatedAt = now;
+    this.#advertised = Math.max(this.#advertised, this.#consumed + this.#window);
+    return this.#advertised;
+  }
+}

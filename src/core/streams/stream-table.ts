@@ -1,0 +1,476 @@
+/**
+ * All streams of a session: ids and limits, flow control of the session as a whole, and which
+ * stream sends next.
+ *
+ * @module
+ */
+
+import type { Frame } from '../../wire/index.js';
+import type { Instant } from '../contract.js';
+import { PeerError, UsageError } from '../errors.js';
+import type { SessionEvent } from '../events.js';
+import type { SessionOptions } from '../options.js';
+import type { Range } from '../range-set.js';
+import { ReceiveStream } from './receive-stream.js';
+import { ReceiveWindow } from './receive-window.js';
+import { SendStream } from './send-stream.js';
+
+/** Limits that the peer gave in the handshake. */
+export interface PeerLimits {
+  readonly maxData: number;
+  readonly maxStreamData: number;
+  readonly maxStreamsBidi: number;
+  readonly maxStreamsUni: number;
+}
+
+/** Where the table leaves what has to be sent or told. */
+export interface Outbox {
+  control(frame: Frame): void;
+  event(event: SessionEvent): void;
+  /** The longest round trip of the paths in use, for the growth of windows. */
+  rttMs(): number;
+}
+
+interface Stream {
+  readonly id: number;
+  readonly send: SendStream | undefined;
+  readonly receive: ReceiveStream | undefined;
+  readonly window: ReceiveWindow | undefined;
+  refusedWrite: boolean;
+  toldReadable: boolean;
+}
+
+export interface Piece {
+  readonly stream: SendStream;
+  readonly range: Range;
+  readonly fin: boolean;
+  readonly isNew: boolean;
+}
+
+const UNIDIRECTIONAL = 2;
+
+/** Stream ids (RFC 9000 §2.1). */
+export function streamIndex(streamId: number): number {
+  return Math.floor(streamId / 4);
+}
+
+/** One kind of stream, bidirectional or not, in both directions of opening. */
+interface Kind {
+  openedByUs: number;
+  allowedToUs: number;
+  openedByPeer: number;
+  allowedToPeer: number;
+  closedByPeer: number;
+  readonly window: number;
+}
+
+export class StreamTable {
+  readonly #opener: 0 | 1;
+  readonly #options: SessionOptions;
+  readonly #peer: PeerLimits;
+  readonly #outbox: Outbox;
+  readonly #streams = new Map<number, Stream>();
+  readonly #active = new Set<SendStream>();
+  readonly #bidi: Kind;
+  readonly #uni: Kind;
+  readonly #window: ReceiveWindow;
+  #receivedTotal = 0;
+  #peerMaxData: number;
+  #sentTotal = 0;
+  #bufferedTotal = 0;
+  #closing = false;
+
+  /** @param opener 0 at the client, 1 at the server. */
+  constructor(
+    opener: 0 | 1,
+    options: SessionOptions,
+    peer: PeerLimits,
+    outbox: Outbox,
+    now: Instant,
+  ) {
+    this.#opener = opener;
+    this.#options = options;
+    this.#peer = peer;
+    this.#outbox = outbox;
+    this.#peerMaxData = peer.maxData;
+    this.#bidi = kind(peer.maxStreamsBidi, options.maxStreamsBidi);
+    this.#uni = kind(peer.maxStreamsUni, options.maxStreamsUni);
+    this.#window = new ReceiveWindow(
+      options.receiveWindowBytes,
+      options.maxReceiveWindowBytes,
+      now,
+    );
+  }
+
+  // Commands of the application.
+
+  /** @returns the new id, or `undefined` while the peer allows no more. */
+  open(unidirectional: boolean, priority: number, now: Instant): number | undefined {
+    const kind = unidirectional ? this.#uni : this.#bidi;
+    if (kind.openedByUs >= kind.allowedToUs) return undefined;
+    const id = kind.openedByUs * 4 + (unidirectional ? UNIDIRECTIONAL : 0) + this.#opener;
+    kind.openedByUs += 1;
+    const stream = this.#create(id, now);
+    if (stream.send !== undefined) stream.send.priority = priority;
+    return id;
+  }
+
+  /** Takes as much as fits. @returns how many bytes were taken. */
+  write(streamId: number, bytes: Uint8Array): number {
+    const stream = this.#get(streamId);
+    const send = this.#sending(stream);
+    if (send.isFinished) throw new UsageError(`stream ${streamId} was finished: no more writes`);
+    if (send.resetCode !== undefined) return bytes.length;
+    const space = Math.min(
+      this.#options.streamSendBufferBytes - send.bufferedBytes,
+      this.#options.sendBufferBytes - this.#bufferedTotal,
+    );
+    const taken = Math.max(0, Math.min(space, bytes.length));
+    if (taken < bytes.length) stream.refusedWrite = true;
+    if (taken === 0) return 0;
+    send.write(taken === bytes.length ? bytes : bytes.subarray(0, taken));
+    this.#bufferedTotal += taken;
+    this.#active.add(send);
+    return taken;
+  }
+
+  finish(streamId: number): void {
+    const send = this.#sending(this.#get(streamId));
+    if (send.isFinished || send.resetCode !== undefined) return;
+    send.finish();
+    this.#active.add(send);
+  }
+
+  reset(streamId: number, code: number): void {
+    const stream = this.#streams.get(streamId);
+    if (stream === undefined) return;
+    const send = this.#sending(stream);
+    if (send.resetCode !== undefined || send.isDone) return;
+    this.#bufferedTotal -= send.bufferedBytes;
+    send.reset(code);
+    this.#active.delete(send);
+    this.#outbox.control({ type: 'resetStream', streamId, code, finalSize: send.sentBytes });
+  }
+
+  stopSending(streamId: number, code: number, now: Instant): void {
+    const stream = this.#streams.get(streamId);
+    const receive = stream?.receive;
+    if (stream === undefined || receive === undefined || receive.isStopped) return;
+    if (receive.isDone) return;
+    const complete = receive.finalSize !== undefined;
+    this.#consumed(receive.stop(), now);
+    if (!complete) this.#outbox.control({ type: 'stopSending', streamId, code });
+    this.#closeIfDone(stream);
+  }
+
+  setPriority(streamId: number, priority: number): void {
+    this.#sending(this.#get(streamId)).priority = priority;
+  }
+
+  /** Bytes in order; `end` when there will be no more; `undefined` when there are none now. */
+  read(streamId: number, limit: number, now: Instant): Uint8Array | 'end' | undefined {
+    const stream = this.#streams.get(streamId);
+    if (stream === undefined) return 'end';
+    const receive = stream.receive;
+    if (receive === undefined) throw new UsageError(`stream ${streamId} can only be written to`);
+    const bytes = receive.read(limit);
+    if (bytes === undefined) {
+      stream.toldReadable = false;
+      if (!receive.isAtEnd) return undefined;
+      this.#closeIfDone(stream);
+      return 'end';
+    }
+    this.#consumed(bytes.length, now);
+    const maximum = stream.window?.consume(bytes.length, this.#outbox.rttMs(), now);
+    if (maximum !== undefined && receive.finalSize === undefined) {
+      receive.maxData = maximum;
+      this.#outbox.control({ type: 'maxStreamData', streamId, maximum });
+    }
+    return bytes;
+  }
+
+  #consumed(bytes: number, now: Instant): void {
+    const maximum = this.#window.consume(bytes, this.#outbox.rttMs(), now);
+    if (maximum !== undefined) this.#outbox.control({ type: 'maxData', maximum });
+  }
+
+  /** No more streams, no more writes: every sending side is finished where it is. */
+  finishAll(): void {
+    this.#closing = true;
+    for (const stream of this.#streams.values()) {
+      if (stream.send !== undefined) this.finish(stream.id);
+    }
+  }
+
+  /** Everything that was written has arrived, and every end of a stream. */
+  get isDelivered(): boolean {
+    for (const { send } of this.#streams.values()) {
+      if (send !== undefined && !send.isDone) return false;
+    }
+    return true;
+  }
+
+  // What the peer sent.
+
+  received(frame: Frame & { type: 'stream' }, now: Instant): void {
+    const stream = this.#peerStream(frame.streamId, 'receive', now);
+    const receive = stream?.receive;
+    if (stream === undefined || receive === undefined) return;
+    const advance = receive.receive(frame.offset, frame.data, frame.fin);
+    this.#count(advance);
+    if (receive.isStopped) this.#consumed(advance, now);
+    this.#tellReadable(stream, receive);
+    this.#closeIfDone(stream);
+  }
+
+  #tellReadable(stream: Stream, receive: ReceiveStream): void {
+    if (stream.toldReadable || receive.isStopped) return;
+    if (receive.readableBytes === 0 && !receive.isAtEnd) return;
+    stream.toldReadable = true;
+    this.#outbox.event({ type: 'readable', streamId: stream.id });
+  }
+
+  #count(advance: number): void {
+    this.#receivedTotal += advance;
+    if (this.#receivedTotal > this.#window.advertised) {
+      throw new PeerError('FLOW_CONTROL', `${this.#receivedTotal} bytes on the session`);
+    }
+  }
+
+  resetReceived(streamId: number, code: number, finalSize: number, now: Instant): void {
+    const stream = this.#peerStream(streamId, 'receive', now);
+    const receive = stream?.receive;
+    if (stream === undefined || receive === undefined || receive.resetCode !== undefined) return;
+    const unread = receive.highestBytes - receive.readBytes;
+    const advance = receive.reset(code, finalSize);
+    this.#count(advance);
+    if (receive.resetCode === undefined) return;
+    this.#consumed(advance + unread, now);
+    if (!receive.isStopped) this.#outbox.event({ type: 'streamReset', streamId, code });
+    this.#closeIfDone(stream);
+  }
+
+  stopReceived(streamId: number, code: number, now: Instant): void {
+    const stream = this.#peerStream(streamId, 'send', now);
+    if (stream?.send === undefined || stream.send.isDone) return;
+    if (stream.send.resetCode !== undefined) return;
+    this.reset(streamId, code);
+    this.#outbox.event({ type: 'streamStopped', streamId, code });
+  }
+
+  maxDataReceived(maximum: number): void {
+    this.#peerMaxData = Math.max(this.#peerMaxData, maximum);
+  }
+
+  maxStreamDataReceived(streamId: number, maximum: number, now: Instant): void {
+    const stream = this.#peerStream(streamId, 'send', now);
+    if (stream?.send === undefined) return;
+    stream.send.maxData = maximum;
+    this.#active.add(stream.send);
+  }
+
+  maxStreamsReceived(bidirectional: boolean, maximum: number): void {
+    const kind = bidirectional ? this.#bidi : this.#uni;
+    kind.allowedToUs = Math.max(kind.allowedToUs, maximum);
+  }
+
+  // What has become of what we sent.
+
+  acknowledged(streamId: number, start: number, end: number, fin: boolean): void {
+    const stream = this.#streams.get(streamId);
+    if (stream?.send === undefined) return;
+    this.#bufferedTotal -= stream.send.acknowledged(start, end, fin);
+    this.#tellWritable(stream, stream.send);
+    this.#closeIfDone(stream);
+  }
+
+  /** Told at half of the limit, so that writes come in large pieces. */
+  #tellWritable(stream: Stream, send: SendStream): void {
+    if (!stream.refusedWrite || this.#closing) return;
+    if (send.bufferedBytes > this.#options.streamSendBufferBytes / 2) return;
+    if (this.#bufferedTotal >= this.#options.sendBufferBytes) return;
+    stream.refusedWrite = false;
+    this.#outbox.event({ type: 'writable', streamId: stream.id });
+  }
+
+  resetAcknowledged(streamId: number): void {
+    const stream = this.#streams.get(streamId);
+    if (stream === undefined) return;
+    stream.send?.resetWasAcknowledged();
+    this.#closeIfDone(stream);
+  }
+
+  /** @returns how many bytes were queued to be sent again. */
+  lost(streamId: number, start: number, end: number, fin: boolean): number {
+    const send = this.#streams.get(streamId)?.send;
+    if (send === undefined) return 0;
+    const queued = send.lose(start, end, fin);
+    this.#active.add(send);
+    return queued;
+  }
+
+  isOutstanding(streamId: number, start: number, end: number, fin: boolean): boolean {
+    return this.#streams.get(streamId)?.send?.isOutstanding(start, end, fin) ?? false;
+  }
+
+  sendStream(streamId: number): SendStream | undefined {
+    return this.#streams.get(streamId)?.send;
+  }
+
+  // What to send next.
+
+  /** Bytes that the session's flow control still allows. */
+  get sessionCredit(): number {
+    return this.#peerMaxData - this.#sentTotal;
+  }
+
+  get bufferedBytes(): number {
+    return this.#bufferedTotal;
+  }
+
+  get streams(): Iterable<{
+    readonly id: number;
+    readonly send: SendStream | undefined;
+    readonly receive: ReceiveStream | undefined;
+  }> {
+    return this.#streams.values();
+  }
+
+  get streamCount(): number {
+    return this.#streams.size;
+  }
+
+  /** What could be sent now, in bytes; `hasWork` also counts ends of streams. */
+  pending(): { hasWork: boolean; bytes: number; isBlocked: boolean } {
+    let bytes = 0;
+    let hasWork = false;
+    let unsent = 0;
+    for (const send of this.#active) {
+      unsent += send.unsentBytes;
+      if (!send.hasWork(this.sessionCredit)) {
+        if (send.unsentBytes === 0) this.#active.delete(send);
+        continue;
+      }
+      hasWork = true;
+      bytes +=
+        send.lostBytes + Math.max(0, Math.min(send.unsentBytes, send.maxData - send.sentBytes));
+    }
+    return { hasWork, bytes, isBlocked: !hasWork && unsent > 0 };
+  }
+
+  /** Whose turn it is: the highest priority first, equal ones in turn. */
+  select(): SendStream | undefined {
+    let best: SendStream | undefined;
+    for (const send of this.#active) {
+      if (best !== undefined && send.priority <= best.priority) continue;
+      if (send.hasWork(this.sessionCredit)) best = send;
+    }
+    return best;
+  }
+
+  /** Takes the next piece of a selected stream, at most `limit` bytes. */
+  take(send: SendStream, limit: number): Piece | undefined {
+    const piece = send.next(limit, this.sessionCredit);
+    if (piece === undefined) return undefined;
+    if (piece.isNew) this.#sentTotal += piece.range.end - piece.range.start;
+    if (this.#active.size > 1) {
+      this.#active.delete(send);
+      this.#active.add(send);
+    }
+    return { stream: send, ...piece };
+  }
+
+  // Housekeeping.
+
+  #get(streamId: number): Stream {
+    const stream = this.#streams.get(streamId);
+    if (stream === undefined) throw new UsageError(`there is no stream ${streamId}`);
+    return stream;
+  }
+
+  #sending(stream: Stream): SendStream {
+    if (stream.send === undefined) throw new UsageError(`stream ${stream.id} can only be read`);
+    return stream.send;
+  }
+
+  #create(id: number, now: Instant): Stream {
+    const ours = id % 2 === this.#opener;
+    const unidirectional = (id & UNIDIRECTIONAL) !== 0;
+    const receives = !unidirectional || !ours;
+    const window = receives
+      ? new ReceiveWindow(
+          this.#options.streamReceiveWindowBytes,
+          this.#options.maxStreamReceiveWindowBytes,
+          now,
+        )
+      : undefined;
+    const stream: Stream = {
+      id,
+      send: !unidirectional || ours ? new SendStream(id, this.#peer.maxStreamData) : undefined,
+      receive: window === undefined ? undefined : new ReceiveStream(id, window.advertised),
+      window,
+      refusedWrite: false,
+      toldReadable: false,
+    };
+    this.#streams.set(id, stream);
+    return stream;
+  }
+
+  /** The stream of a frame from the peer; `undefined` if it is closed already. */
+  #peerStream(id: number, direction: 'send' | 'receive', now: Instant): Stream | undefined {
+    const ours = id % 2 === this.#opener;
+    const unidirectional = (id & UNIDIRECTIONAL) !== 0;
+    if (unidirectional && ours !== (direction === 'send')) {
+      throw new PeerError('STREAM_STATE', `stream ${id} goes the other way`);
+    }
+    const kind = unidirectional ? this.#uni : this.#bidi;
+    const index = streamIndex(id);
+    if (ours && index >= kind.openedByUs) {
+      throw new PeerError('STREAM_STATE', `stream ${id} was never opened`);
+    }
+    if (!ours && index >= kind.openedByPeer) {
+      if (index >= kind.allowedToPeer) {
+        throw new PeerError('STREAM_LIMIT', `stream ${id}, of ${kind.allowedToPeer} allowed`);
+      }
+      // RFC 9000 §2.1: opening a stream opens all lower ones of its type.
+      for (; kind.openedByPeer <= index; kind.openedByPeer++) {
+        const streamId = kind.openedByPeer * 4 + (id % 4);
+        const stream = this.#create(streamId, now);
+        if (this.#closing && stream.send !== undefined) this.finish(streamId);
+        this.#outbox.event({ type: 'stream', streamId, unidirectional });
+      }
+    }
+    return this.#streams.get(id);
+  }
+
+  #closeIfDone(stream: Stream): void {
+    if (stream.send !== undefined && !stream.send.isDone) return;
+    const { receive } = stream;
+    if (receive !== undefined && !receive.isDone) return;
+    if (!this.#streams.delete(stream.id)) return;
+    if (stream.send !== undefined) this.#active.delete(stream.send);
+    this.#outbox.event({ type: 'streamClosed', streamId: stream.id });
+    if (stream.id % 2 === this.#opener) return;
+    const kind = (stream.id & UNIDIRECTIONAL) !== 0 ? this.#uni : this.#bidi;
+    kind.closedByPeer += 1;
+    const allowed = kind.closedByPeer + kind.window;
+    if (allowed - kind.allowedToPeer < kind.window / 2) return;
+    kind.allowedToPeer = allowed;
+    this.#outbox.control({
+      type: 'maxStreams',
+      bidirectional: kind === this.#bidi,
+      maximum: allowed,
+    });
+  }
+}
+
+function kind(allowedToUs: number, allowedToPeer: number): Kind {
+  return {
+    openedByUs: 0,
+    allowedToUs,
+    openedByPeer: 0,
+    allowedToPeer,
+    closedByPeer: 0,
+    window: allowedToPeer,
+  };
+}
