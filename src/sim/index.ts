@@ -5,6 +5,8 @@
  * @module
  */
 
+export * from './apps.js';
+export * from './bed.js';
 export { ByteStore, SlabCopier } from './byte-store.js';
 export * from './crypto.js';
 export { EventQueue, type Wakeable } from './event-queue.js';
