@@ -15,7 +15,6 @@ import {
   PacketSealer,
   RetryKey,
   retryKey,
-  sessionId,
   sessionSecret,
   toHex,
   trafficKeys,
@@ -30,6 +29,8 @@ const ACCEPT = 0x90;
 const RETRY = 0xa0;
 const JOIN = 0xc0;
 
+const SESSION_ID = run(0xf0, 8);
+
 const inputs = {
   keyId: run(0x01, 8),
   secret: run(0x20, 32),
@@ -40,10 +41,16 @@ const inputs = {
   joinNonce: run(0xb0, 12),
   retryNonce: run(0xc0, 12),
   cookie: run(0xd0, 16),
+  sessionId: SESSION_ID,
   // ciphers 1 and 2, offered in this order
   clientParameters: Uint8Array.of(1, 2, 1, 2),
-  // cipher 1; a goneToken
-  serverParameters: concatBytes(Uint8Array.of(1, 1, 1, 8, 16), run(0xe0, 16)),
+  // cipher 1; a goneToken; the session id
+  serverParameters: concatBytes(
+    Uint8Array.of(1, 1, 1, 8, 16),
+    run(0xe0, 16),
+    Uint8Array.of(11, 8),
+    SESSION_ID,
+  ),
 };
 
 const envelopes = new EnvelopeKey(crypto, envelopeKey(crypto, inputs.doorKey));
@@ -91,7 +98,6 @@ const handshake = {
   k1,
   k2,
   sessionSecret: secret,
-  sessionId: sessionId(crypto, secret),
 };
 
 const sealedCookie = new RetryKey(crypto, retryKey(crypto, inputs.doorKey)).seal(
@@ -123,7 +129,7 @@ const join = {
   envelope: envelopes.seal({
     firstByte: JOIN,
     nonce: inputs.joinNonce,
-    id: handshake.sessionId,
+    id: inputs.sessionId,
     detail: 1,
   }),
 };

@@ -27,6 +27,7 @@ import {
 } from '../dist/wire/index.js';
 
 const MAX = Number.MAX_SAFE_INTEGER;
+const MAX_PATH_ID = 2 ** 32 - 1;
 
 const toHex = (bytes) => Buffer.from(bytes).toString('hex');
 const fromHex = (hex) => Uint8Array.from(Buffer.from(hex.replaceAll(' ', ''), 'hex'));
@@ -79,13 +80,14 @@ const manyRanges = Array.from({ length: 64 }, (_, i) => [1000 - 10 * i, 1003 - 1
 const FRAMES = [
   ['one byte of padding', [{ type: 'padding', length: 1 }]],
   ['a run of padding', [{ type: 'padding', length: 20 }]],
+  ['more padding than frames are allowed', [{ type: 'padding', length: 4200 }]],
   ['ping', [{ type: 'ping' }]],
   ['ack of packet 0', [ack(0, 0, [0, 0])]],
   ['ack of one range', [ack(3, 1500, [90, 100])]],
   ['ack with the least gap', [ack(0, 25_000, [10, 20], [5, 8])]],
   ['ack down to packet 0', [ack(1, 70, [100_000, 100_200], [500, 600], [0, 0])]],
   ['ack of 64 ranges', [ack(2, 16_384, ...manyRanges)]],
-  ['ack of all numbers', [ack(4_294_967_295, MAX, [0, MAX])]],
+  ['ack of all numbers', [ack(MAX_PATH_ID, MAX, [0, MAX])]],
   ['ack of the first and the last number', [ack(0, 0, [MAX, MAX], [0, 0])]],
   ['reset stream', [{ type: 'resetStream', streamId: 5, code: 300, finalSize: 1_000_000 }]],
   [
@@ -106,8 +108,8 @@ const FRAMES = [
   ['max stream data', [{ type: 'maxStreamData', streamId: 12, maximum: 1_048_576 }]],
   ['max streams, bidirectional', [{ type: 'maxStreams', bidirectional: true, maximum: 100 }]],
   ['max streams, unidirectional', [{ type: 'maxStreams', bidirectional: false, maximum: 3 }]],
-  ['max streams 2^52', [{ type: 'maxStreams', bidirectional: true, maximum: 2 ** 52 }]],
-  ['max streams 2^52, uni', [{ type: 'maxStreams', bidirectional: false, maximum: 2 ** 52 }]],
+  ['max streams 2^51', [{ type: 'maxStreams', bidirectional: true, maximum: 2 ** 51 }]],
+  ['max streams 2^51, uni', [{ type: 'maxStreams', bidirectional: false, maximum: 2 ** 51 }]],
   ['path challenge', [{ type: 'pathChallenge', data: run(8, 0xf0) }]],
   ['path response', [{ type: 'pathResponse', data: run(8, 0xf0) }]],
   ['close', [{ type: 'close', application: false, code: 6, frameType: 0x1a, reason: 'bad frame' }]],
@@ -122,8 +124,13 @@ const FRAMES = [
   ['application close', [{ type: 'close', application: true, code: 42, reason: 'Grüße 😀' }]],
   ['application close at most', [{ type: 'close', application: true, code: MAX, reason: '' }]],
   ['path abandon', [{ type: 'pathAbandon', pathId: 2, code: 1 }]],
+  ['path abandon, all at most', [{ type: 'pathAbandon', pathId: MAX_PATH_ID, code: MAX }]],
   ['path status available', [{ type: 'pathStatus', pathId: 1, sequence: 0, status: 'available' }]],
   ['path status backup', [{ type: 'pathStatus', pathId: 70, sequence: 300, status: 'backup' }]],
+  [
+    'path status, all at most',
+    [{ type: 'pathStatus', pathId: MAX_PATH_ID, sequence: MAX, status: 'backup' }],
+  ],
   [
     'several frames',
     [
@@ -168,6 +175,7 @@ const FRAMES_INVALID = [
   ['ack, gap below 0', '02 00 05 00 01 00 04 00', 'packet number below 0', 0x02],
   ['ack, second range below 0', '02 00 09 00 01 00 04 04', 'packet number below 0', 0x02],
   ['ack of 65 ranges', `02 00 4fff 00 4040 00 ${'0000'.repeat(64)}`, 'more than 64 ranges', 0x02],
+  ['ack of path 2^32', '02 c000000100000000 05 00 00 00', 'path id beyond 2^32-1', 0x02],
   ['reset stream cut off', '04 00 00', 'truncated', 0x04],
   ['stop sending cut off', '05 00', 'truncated', 0x05],
   ['stream without id', '08', 'truncated', 0x08],
@@ -177,15 +185,18 @@ const FRAMES_INVALID = [
   ['max data beyond 2^53-1', '10 c020000000000000', 'integer beyond 2^53-1', 0x10],
   ['max data of 2^62-1', '10 ffffffffffffffff', 'integer beyond 2^53-1', 0x10],
   ['max stream data cut off', '11 04', 'truncated', 0x11],
-  ['max streams beyond 2^52', '12 c010000000000001', 'more than 2^52 streams', 0x12],
-  ['max streams beyond 2^52, uni', '13 c010000000000001', 'more than 2^52 streams', 0x13],
+  ['max streams beyond 2^51', '12 c008000000000001', 'more than 2^51 streams', 0x12],
+  ['max streams beyond 2^51, uni', '13 c008000000000001', 'more than 2^51 streams', 0x13],
   ['path challenge of 7 bytes', '1a 00010203040506', 'truncated', 0x1a],
   ['path response of 7 bytes', '1b 00010203040506', 'truncated', 0x1b],
   ['close with 257 bytes of reason', `1c 00 00 4101 ${'78'.repeat(257)}`, 'reason too long', 0x1c],
   ['application close, 257 bytes', `1d 00 4101 ${'78'.repeat(257)}`, 'reason too long', 0x1d],
   ['close with more reason than bytes', '1c 00 00 05 68656c6c', 'truncated', 0x1c],
   ['path abandon cut off', '20 00', 'truncated', 0x20],
+  ['path abandon of path 2^32', '20 c000000100000000 00', 'path id beyond 2^32-1', 0x20],
   ['path status 2', '21 00 00 02', 'status neither 0 nor 1', 0x21],
+  ['path status of path 2^32', '21 c000000100000000 00 00', 'path id beyond 2^32-1', 0x21],
+  ['4097 frames', '01'.repeat(4097), 'more than 4096 frames', 0],
 ];
 
 const VARINTS = [
@@ -401,7 +412,15 @@ const SOME = {
 
 const PARAMETERS = [
   ['a client', SOME],
-  ['a server', { ...SOME, ciphers: ['ChaCha20-Poly1305'], goneToken: run(16, 0x70) }],
+  [
+    'a server',
+    {
+      ...SOME,
+      ciphers: ['ChaCha20-Poly1305'],
+      goneToken: run(16, 0x70),
+      sessionId: run(8, 0xf0),
+    },
+  ],
   ['a client with an instance', { ...SOME, instance: run(6, 0x61), epoch: 1_700_000_000_000 }],
   [
     'all at most',
@@ -409,13 +428,14 @@ const PARAMETERS = [
       ciphers: ['ChaCha20-Poly1305', 'AES-256-GCM'],
       maxData: MAX,
       maxStreamData: MAX,
-      maxStreamsBidi: 2 ** 52,
-      maxStreamsUni: 2 ** 52,
+      maxStreamsBidi: 2 ** 51,
+      maxStreamsUni: 2 ** 51,
       maxAckDelayMs: MAX,
       maxPaths: MAX,
       goneToken: run(16),
       instance: run(32),
       epoch: MAX,
+      sessionId: run(8),
     },
   ],
 ];
@@ -423,8 +443,10 @@ const PARAMETERS = [
 const PARAMETERS_DECODE_ONLY = [
   ['nothing but ciphers', '01 01 02', 'defaults are written out'],
   ['in another order', '07 01 05 02 01 09 01 01 01', 'ids rise'],
-  ['unknown ones', '00 00 01 01 01 0b 03 010203 0b 00 7fff 01 ff', 'unknown'],
+  ['unknown ones', '00 00 01 01 01 0c 03 010203 0c 00 7fff 01 ff', 'unknown'],
   ['unknown ciphers', '01 04 00 03 02 ff', 'unknown'],
+  ['repeated ciphers', '01 04 02 01 02 01', 'repeated'],
+  ['a session id and an empty list of ciphers', '0b 08 0001020304050607 01 00', 'ids rise'],
   ['none but unknown ciphers', '01 01 09', 'unknown'],
   ['integers not minimal', '4001 4001 01 02 04 80000005', 'not minimal'],
 ];
@@ -444,6 +466,11 @@ const PARAMETERS_INVALID = [
   ['goneToken of 15 bytes', `01 01 01 08 0f ${z(15)}`, 'wrong form'],
   ['goneToken of 17 bytes', `01 01 01 08 11 ${z(17)}`, 'wrong form'],
   ['instance of no bytes', '01 01 01 09 00', 'wrong form'],
+  ['sessionId of 7 bytes', `01 01 01 0b 07 ${z(7)}`, 'wrong form'],
+  ['sessionId of 9 bytes', `01 01 01 0b 09 ${z(9)}`, 'wrong form'],
+  ['sessionId twice', `01 01 01 ${`0b 08 ${z(8)}`.repeat(2)}`, 'twice'],
+  ['maxStreamsBidi beyond 2^51', '01 01 01 04 08 c008000000000001', 'wrong form'],
+  ['maxStreamsUni beyond 2^51', '01 01 01 05 08 c008000000000001', 'wrong form'],
   ['instance of 33 bytes', `01 01 01 09 21 ${z(33)}`, 'wrong form'],
 ];
 

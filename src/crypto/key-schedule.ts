@@ -10,7 +10,6 @@ import { expandLabel, HASH_BYTES } from './hkdf.js';
 import { AEAD_KEY_BYTES, AEAD_NONCE_BYTES, type CryptoProvider } from './provider.js';
 
 export const DOOR_KEY_BYTES = 32;
-export const SESSION_ID_BYTES = 8;
 export const CONNECTION_ID_BYTES = 8;
 
 /** Path ids go into key derivation as 4 bytes (protocol.md#keys). */
@@ -44,11 +43,6 @@ export function sessionSecret(
   requireLength(k2, HASH_BYTES, 'k2');
   requireLength(h, HASH_BYTES, 'the handshake hash');
   return crypto.hmac(concatBytes(k1, k2), concatBytes(asciiBytes('roving/1 session'), h));
-}
-
-/** What a JOIN's envelope names the session by, 8 bytes. */
-export function sessionId(crypto: CryptoProvider, secret: Uint8Array): Uint8Array {
-  return expandLabel(crypto, secret, 'session id', EMPTY, SESSION_ID_BYTES);
 }
 
 /**

@@ -27,6 +27,7 @@ export {
   SPEC_MAX_ACK_RANGES,
   SPEC_MAX_CLOSE_REASON_BYTES,
   SPEC_MAX_FRAMES_PER_PACKET,
+  SPEC_MAX_PATH_ID,
   SPEC_MAX_STREAMS,
   type StopSendingFrame,
   type StreamFrame,

@@ -4,8 +4,9 @@
  * @module
  */
 
+import { SPEC_MAX_STREAMS } from './frames/types.js';
 import { Reader } from './reader.js';
-import { varintLength } from './varint.js';
+import { SPEC_MAX_INTEGER, varintLength } from './varint.js';
 import { Writer } from './writer.js';
 
 /** The ciphers that have a code on the wire; the same names as those of `src/crypto`. */
@@ -18,7 +19,7 @@ export interface Parameters {
   /** The limits that the peer starts with, in bytes. */
   readonly maxData: number;
   readonly maxStreamData: number;
-  /** How many streams the peer may open. */
+  /** How many streams the peer may open, at most 2^51 of each kind. */
   readonly maxStreamsBidi: number;
   readonly maxStreamsUni: number;
   readonly maxAckDelayMs: number;
@@ -26,6 +27,8 @@ export interface Parameters {
   readonly maxPaths: number;
   /** Server, always: what makes a GONE credible, 16 bytes. */
   readonly goneToken?: Uint8Array;
+  /** Server, always: what JOIN envelopes name the session by, 8 bytes. */
+  readonly sessionId?: Uint8Array;
   /** Client: a name of 1 to 32 bytes, of which the key may have one session at a time. */
   readonly instance?: Uint8Array;
   /** Client, with `instance`: the higher one is the newer. */
@@ -42,8 +45,10 @@ const ID_MAX_PATHS = 7;
 const ID_GONE_TOKEN = 8;
 const ID_INSTANCE = 9;
 const ID_EPOCH = 10;
+const ID_SESSION_ID = 11;
 
 const GONE_TOKEN_BYTES = 16;
+const SESSION_ID_BYTES = 8;
 /** The longest `instance` (protocol.md#parameters). */
 export const SPEC_MAX_INSTANCE_BYTES = 32;
 
@@ -84,17 +89,21 @@ export function encodeParameters(parameters: Parameters): Uint8Array {
     writer.varint(varintLength(value));
     writer.varint(value);
   };
+  const streams = (id: number, value: number): void => {
+    if (value > SPEC_MAX_STREAMS) throw new RangeError('more than 2^51 streams');
+    integer(id, value);
+  };
   bytes(
     ID_CIPHERS,
     Uint8Array.from(parameters.ciphers, (name) => CIPHER_CODES[name]),
   );
   integer(ID_MAX_DATA, parameters.maxData);
   integer(ID_MAX_STREAM_DATA, parameters.maxStreamData);
-  integer(ID_MAX_STREAMS_BIDI, parameters.maxStreamsBidi);
-  integer(ID_MAX_STREAMS_UNI, parameters.maxStreamsUni);
+  streams(ID_MAX_STREAMS_BIDI, parameters.maxStreamsBidi);
+  streams(ID_MAX_STREAMS_UNI, parameters.maxStreamsUni);
   integer(ID_MAX_ACK_DELAY_MS, parameters.maxAckDelayMs);
   integer(ID_MAX_PATHS, parameters.maxPaths);
-  const { goneToken, instance, epoch } = parameters;
+  const { goneToken, instance, epoch, sessionId } = parameters;
   if (goneToken !== undefined) {
     if (goneToken.length !== GONE_TOKEN_BYTES) throw new RangeError('gone token length');
     bytes(ID_GONE_TOKEN, goneToken);
@@ -106,6 +115,10 @@ export function encodeParameters(parameters: Parameters): Uint8Array {
     bytes(ID_INSTANCE, instance);
   }
   if (epoch !== undefined) integer(ID_EPOCH, epoch);
+  if (sessionId !== undefined) {
+    if (sessionId.length !== SESSION_ID_BYTES) throw new RangeError('session id length');
+    bytes(ID_SESSION_ID, sessionId);
+  }
   return writer.take();
 }
 
@@ -114,7 +127,7 @@ type Draft = { -readonly [Name in keyof Parameters]: Parameters[Name] };
 /**
  * Parameters from wire form, with the defaults of those that are absent. Byte values are copies.
  * Which end must send which parameter is for the core to check, except for `ciphers`. Unknown
- * cipher codes and repeated ones are left out.
+ * cipher codes and repeated ones are left out, so `ciphers` may come out empty.
  *
  * @throws WireError if a known parameter comes twice or has the wrong form, `ciphers` is missing,
  * or the bytes are cut off. A repeated unknown parameter is ignored like any unknown one.
@@ -126,7 +139,7 @@ export function decodeParameters(bytes: Uint8Array): Parameters {
   while (reader.remaining > 0) {
     const id = reader.varint();
     const value = reader.bytes(reader.varint());
-    if (id < ID_CIPHERS || id > ID_EPOCH) continue;
+    if (id < ID_CIPHERS || id > ID_SESSION_ID) continue;
     const bit = 1 << id;
     if ((seen & bit) !== 0) throw reader.error(`parameter ${id} twice`);
     seen |= bit;
@@ -148,10 +161,10 @@ function decodeParameter(draft: Draft, id: number, value: Uint8Array): void {
       draft.maxStreamData = decodeInteger(value);
       break;
     case ID_MAX_STREAMS_BIDI:
-      draft.maxStreamsBidi = decodeInteger(value);
+      draft.maxStreamsBidi = decodeInteger(value, SPEC_MAX_STREAMS);
       break;
     case ID_MAX_STREAMS_UNI:
-      draft.maxStreamsUni = decodeInteger(value);
+      draft.maxStreamsUni = decodeInteger(value, SPEC_MAX_STREAMS);
       break;
     case ID_MAX_ACK_DELAY_MS:
       draft.maxAckDelayMs = decodeInteger(value);
@@ -168,6 +181,9 @@ function decodeParameter(draft: Draft, id: number, value: Uint8Array): void {
     case ID_EPOCH:
       draft.epoch = decodeInteger(value);
       break;
+    case ID_SESSION_ID:
+      draft.sessionId = decodeBytes(value, SESSION_ID_BYTES, SESSION_ID_BYTES);
+      break;
   }
 }
 
@@ -180,9 +196,10 @@ function decodeCiphers(value: Uint8Array): ParameterCipher[] {
   return ciphers;
 }
 
-function decodeInteger(value: Uint8Array): number {
+function decodeInteger(value: Uint8Array, max: number = SPEC_MAX_INTEGER): number {
   const reader = new Reader(value);
   const integer = reader.varint();
+  if (integer > max) throw reader.error(`parameter ${integer} beyond ${max}`);
   if (reader.remaining > 0) throw reader.error('parameter longer than its integer');
   return integer;
 }

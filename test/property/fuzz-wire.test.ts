@@ -24,6 +24,7 @@ import {
   SPEC_MAX_ACK_RANGES,
   SPEC_MAX_FRAMES_PER_PACKET,
   SPEC_MAX_INTEGER,
+  SPEC_MAX_PATH_ID,
   SPEC_MAX_STREAMS,
   WireError,
   Writer,
@@ -100,7 +101,13 @@ function randomAck(prng: TestPrng): Frame {
     largest = smallest - 2 - prng.integer(smallest - 2);
   }
   const top = ranges[0]?.largest ?? 0;
-  return { type: 'ack', pathId: prng.integer(), largest: top, delayUs: prng.integer(), ranges };
+  return {
+    type: 'ack',
+    pathId: prng.integer(SPEC_MAX_PATH_ID),
+    largest: top,
+    delayUs: prng.integer(),
+    ranges,
+  };
 }
 
 function randomClose(prng: TestPrng): CloseFrame {
@@ -112,6 +119,7 @@ function randomClose(prng: TestPrng): CloseFrame {
 
 function randomFrame(prng: TestPrng): Frame {
   const id = prng.integer();
+  const pathId = Math.min(id, SPEC_MAX_PATH_ID);
   switch (prng.below(12)) {
     case 0:
       return { type: 'padding', length: 1 + prng.below(30) };
@@ -138,10 +146,10 @@ function randomFrame(prng: TestPrng): Frame {
     case 9:
       return randomClose(prng);
     case 10:
-      if (prng.chance(0.5)) return { type: 'pathAbandon', pathId: id, code: prng.integer() };
+      if (prng.chance(0.5)) return { type: 'pathAbandon', pathId, code: prng.integer() };
       return {
         type: 'pathStatus',
-        pathId: id,
+        pathId,
         sequence: prng.integer(),
         status: prng.pick(['available', 'backup'] as const),
       };
@@ -179,6 +187,7 @@ const fuzzFrames: Target = (prng) => {
     items += w.items;
     if (frame.type === 'ack') {
       must(frame.ranges.length <= SPEC_MAX_ACK_RANGES, 'too many ranges', payload);
+      must(frame.pathId <= SPEC_MAX_PATH_ID, 'path id out of range', payload);
       for (const { smallest, largest } of frame.ranges) {
         must(smallest >= 0 && smallest <= largest, 'bad range', payload);
       }
@@ -255,13 +264,14 @@ function validParameters(prng: TestPrng): Uint8Array {
     ciphers: prng.pick([['AES-256-GCM'], ['ChaCha20-Poly1305', 'AES-256-GCM'], []] as const),
     maxData: prng.integer(),
     maxStreamData: prng.integer(),
-    maxStreamsBidi: prng.integer(),
-    maxStreamsUni: prng.integer(),
+    maxStreamsBidi: prng.integer(SPEC_MAX_STREAMS),
+    maxStreamsUni: prng.integer(SPEC_MAX_STREAMS),
     maxAckDelayMs: prng.integer(),
     maxPaths: prng.integer(),
     ...(prng.chance(0.5) ? { goneToken: prng.bytes(16) } : {}),
     ...(prng.chance(0.5) ? { instance: prng.bytes(1 + prng.below(32)) } : {}),
     ...(prng.chance(0.5) ? { epoch: prng.integer() } : {}),
+    ...(prng.chance(0.5) ? { sessionId: prng.bytes(8) } : {}),
   });
 }
 

@@ -25,6 +25,7 @@ import {
   SPEC_MAX_CLOSE_REASON_BYTES,
   SPEC_MAX_INTEGER,
   SPEC_MAX_PACKET_BYTES,
+  SPEC_MAX_PATH_ID,
   SPEC_MAX_STREAMS,
   utf8Decode,
   utf8Encode,
@@ -39,6 +40,9 @@ import { toHex } from '../helpers/hex.js';
 const integer = fc
   .tuple(fc.integer({ min: 0, max: 53 }), fc.maxSafeNat())
   .map(([bits, n]) => n % 2 ** bits);
+
+const pathId = integer.map((n) => n % (SPEC_MAX_PATH_ID + 1));
+const streamCount = integer.map((n) => Math.min(n, SPEC_MAX_STREAMS));
 
 function exactly(length: number): fc.Arbitrary<Uint8Array> {
   return fc.uint8Array({ minLength: length, maxLength: length });
@@ -67,7 +71,7 @@ const reason = fc
 
 const frame: fc.Arbitrary<Frame> = fc.oneof(
   fc.record({ type: fc.constant('ping' as const) }),
-  fc.tuple(integer, integer, ackRanges).map(([pathId, delayUs, ranges]) => {
+  fc.tuple(pathId, integer, ackRanges).map(([pathId, delayUs, ranges]) => {
     const largest = ranges[0]?.largest ?? 0;
     return { type: 'ack' as const, pathId, largest, delayUs, ranges };
   }),
@@ -89,7 +93,7 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
   fc.record({
     type: fc.constant('maxStreams' as const),
     bidirectional: fc.boolean(),
-    maximum: integer.map((n) => Math.min(n, SPEC_MAX_STREAMS)),
+    maximum: streamCount,
   }),
   fc.record({
     type: fc.constantFrom('pathChallenge' as const, 'pathResponse' as const),
@@ -108,10 +112,10 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
     frameType: integer,
     reason,
   }),
-  fc.record({ type: fc.constant('pathAbandon' as const), pathId: integer, code: integer }),
+  fc.record({ type: fc.constant('pathAbandon' as const), pathId, code: integer }),
   fc.record({
     type: fc.constant('pathStatus' as const),
-    pathId: integer,
+    pathId,
     sequence: integer,
     status: fc.constantFrom('available' as const, 'backup' as const),
   }),
@@ -292,13 +296,14 @@ describe('parameter round trips', () => {
       ),
       maxData: integer,
       maxStreamData: integer,
-      maxStreamsBidi: integer,
-      maxStreamsUni: integer,
+      maxStreamsBidi: streamCount,
+      maxStreamsUni: streamCount,
       maxAckDelayMs: integer,
       maxPaths: integer,
       goneToken: exactly(16),
       instance: fc.uint8Array({ minLength: 1, maxLength: 32 }),
       epoch: integer,
+      sessionId: exactly(8),
     },
     {
       requiredKeys: [

@@ -6,7 +6,6 @@ import {
   envelopeKey,
   nextTrafficSecret,
   retryKey,
-  sessionId,
   sessionSecret,
   trafficKeys,
   trafficSecret,
@@ -20,7 +19,7 @@ const DIRECTIONS: readonly Direction[] = ['c2s', 's2c'];
 const PATH_IDS = [...Array.from({ length: 64 }, (_, i) => i), 256, 65_536, 2 ** 31, 2 ** 32 - 1];
 
 function everything(crypto: CryptoProvider): string[] {
-  const all = [sessionId(crypto, SECRET), envelopeKey(crypto, SECRET), retryKey(crypto, SECRET)];
+  const all = [envelopeKey(crypto, SECRET), retryKey(crypto, SECRET)];
   for (const pathId of PATH_IDS) {
     for (const direction of DIRECTIONS) {
       all.push(connectionId(crypto, SECRET, pathId, direction));

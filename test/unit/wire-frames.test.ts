@@ -115,8 +115,8 @@ describe('frames that are refused', () => {
     ['STREAM beyond 2^53-1', '0e00 c01fffffffffffff 01 00', 0x0e],
     ['STREAM to the end of the packet beyond 2^53-1', '0c00 c01ffffffffffffe 0000', 0x0c],
     ['MAX_DATA beyond 2^53-1', '10 c020000000000000', 0x10],
-    ['MAX_STREAMS beyond 2^52', '12 c010000000000001', 0x12],
-    ['MAX_STREAMS beyond 2^52, unidirectional', '13 c010000000000001', 0x13],
+    ['MAX_STREAMS beyond 2^51', '12 c008000000000001', 0x12],
+    ['MAX_STREAMS beyond 2^51, unidirectional', '13 c008000000000001', 0x13],
     ['PATH_CHALLENGE of 7 bytes', '1a 01020304050607', 0x1a],
     ['PATH_RESPONSE of 7 bytes', '1b 01020304050607', 0x1b],
     ['CLOSE with 257 bytes of reason', `1c 00 00 4101 ${'61'.repeat(257)}`, 0x1c],
@@ -124,6 +124,9 @@ describe('frames that are refused', () => {
     ['CLOSE with more reason than bytes', '1c 00 00 02 61', 0x1c],
     ['PATH_ABANDON cut off', '20 01', 0x20],
     ['PATH_STATUS of status 2', '21 01 01 02', 0x21],
+    ['ACK of path 2^32', '02 c000000100000000 05 00 00 00', 0x02],
+    ['PATH_ABANDON of path 2^32', '20 c000000100000000 00', 0x20],
+    ['PATH_STATUS of path 2^32', '21 c000000100000000 00 00', 0x21],
   ])('%s', (_name, hex, frameType) => {
     expect(failure(fromHex(hex)).frameType).toBe(frameType);
   });
@@ -229,8 +232,23 @@ describe('frames that can not be', () => {
     ['padding of NaN', { type: 'padding', length: Number.NaN }],
     ['a negative code', { type: 'stopSending', streamId: 0, code: -1 }],
     [
-      '2^52 + 1 streams',
+      '2^51 + 1 streams',
       { type: 'maxStreams', bidirectional: true, maximum: SPEC_MAX_STREAMS + 1 },
+    ],
+    ['an abandoned path 2^32', { type: 'pathAbandon', pathId: 2 ** 32, code: 0 }],
+    [
+      'the status of path 2^32',
+      { type: 'pathStatus', pathId: 2 ** 32, sequence: 0, status: 'backup' },
+    ],
+    [
+      'an ACK of path 2^32',
+      {
+        type: 'ack',
+        pathId: 2 ** 32,
+        largest: 0,
+        delayUs: 0,
+        ranges: [{ smallest: 0, largest: 0 }],
+      },
     ],
     ['a challenge of 9 bytes', { type: 'pathChallenge', data: new Uint8Array(9) }],
     ['a long reason', { type: 'close', application: true, code: 0, reason: '€'.repeat(86) }],

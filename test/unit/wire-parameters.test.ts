@@ -4,6 +4,7 @@ import {
   encodeParameters,
   type Parameters,
   SPEC_MAX_INTEGER,
+  SPEC_MAX_STREAMS,
   WireError,
 } from '../../src/wire/index.js';
 import { fromHex, toHex } from '../helpers/hex.js';
@@ -19,12 +20,13 @@ const FULL: Parameters = {
   goneToken: fromHex('000102030405060708090a0b0c0d0e0f'),
   instance: fromHex('6c6170746f70'),
   epoch: 1_700_000_000_000,
+  sessionId: fromHex('f0f1f2f3f4f5f6f7'),
 };
 
 describe('parameters', () => {
   it('go both ways', () => {
     expect(decodeParameters(encodeParameters(FULL))).toEqual(FULL);
-    const { goneToken: _g, instance: _i, epoch: _e, ...few } = FULL;
+    const { goneToken: _g, instance: _i, epoch: _e, sessionId: _s, ...few } = FULL;
     expect(decodeParameters(encodeParameters(few))).toEqual(few);
   });
 
@@ -59,7 +61,7 @@ describe('parameters', () => {
   });
 
   it('that are unknown are ignored, also unknown ciphers', () => {
-    const bytes = fromHex('7fff 00 010400030201 0b 01ff 0b 01ff c01fffffffffffff 00 00 0101');
+    const bytes = fromHex('7fff 00 010400030201 0c 01ff 0c 01ff c01fffffffffffff 00 00 0101');
     expect(decodeParameters(bytes).ciphers).toEqual(['ChaCha20-Poly1305', 'AES-256-GCM']);
     expect(decodeParameters(fromHex('0101ff')).ciphers).toEqual([]);
     expect(decodeParameters(fromHex('0103020202')).ciphers).toEqual(['ChaCha20-Poly1305']);
@@ -95,6 +97,10 @@ describe('parameters', () => {
     ['an instance of no bytes', '010101 0900'],
     ['an instance of 33 bytes', `010101 0921${'61'.repeat(33)}`],
     ['an epoch and more', '010101 0a020000'],
+    ['a session id of 7 bytes', `010101 0b07${'00'.repeat(7)}`],
+    ['a session id of 9 bytes', `010101 0b09${'00'.repeat(9)}`],
+    ['more than 2^51 bidirectional streams', '010101 0408c008000000000001'],
+    ['more than 2^51 unidirectional streams', '010101 0508c008000000000001'],
   ])('are refused with %s', (_name, hex) => {
     expect(() => decodeParameters(fromHex(hex))).toThrow(WireError);
   });
@@ -105,5 +111,12 @@ describe('parameters', () => {
     expect(() => encodeParameters({ ...FULL, goneToken: new Uint8Array(8) })).toThrow(RangeError);
     expect(() => encodeParameters({ ...FULL, instance: new Uint8Array(33) })).toThrow(RangeError);
     expect(() => encodeParameters({ ...FULL, instance: new Uint8Array(0) })).toThrow(RangeError);
+    expect(() => encodeParameters({ ...FULL, sessionId: new Uint8Array(9) })).toThrow(RangeError);
+    for (const name of ['maxStreamsBidi', 'maxStreamsUni'] as const) {
+      const most = { ...FULL, [name]: SPEC_MAX_STREAMS };
+      expect(decodeParameters(encodeParameters(most))).toEqual(most);
+      const more = { ...FULL, [name]: SPEC_MAX_STREAMS + 1 };
+      expect(() => encodeParameters(more)).toThrow(RangeError);
+    }
   });
 });

@@ -53,6 +53,13 @@ class Input {
   number(): number {
     return Number(this.varint());
   }
+
+  /** §5 */
+  pathId(): number {
+    const pathId = this.varint();
+    if (pathId >= 2n ** 32n) throw new Error('path id beyond 2^32-1');
+    return Number(pathId);
+  }
 }
 
 export function secondVarint(hex: string): number {
@@ -79,6 +86,7 @@ export function secondFrames(hex: string): Fields[] {
     } else {
       frames.push({ type: 'padding', length: before - input.left() });
     }
+    if (frames.length > 4096) throw new Error('more than 4096 frames');
   }
   return frames;
 }
@@ -107,19 +115,19 @@ function secondFrame(type: number, input: Input): Fields {
   }
   if (type === 0x12 || type === 0x13) {
     const maximum = input.varint();
-    if (maximum > 2n ** 52n) throw new Error('MAX_STREAMS beyond 2^52');
+    if (maximum > 2n ** 51n) throw new Error('MAX_STREAMS beyond 2^51');
     return { type: 'maxStreams', bidirectional: type === 0x12, maximum: Number(maximum) };
   }
   if (type === 0x1a) return { type: 'pathChallenge', data: input.take(8) };
   if (type === 0x1b) return { type: 'pathResponse', data: input.take(8) };
   if (type === 0x1c || type === 0x1d) return secondClose(type, input);
   if (type === 0x20) {
-    const pathId = input.number();
+    const pathId = input.pathId();
     const code = input.number();
     return { type: 'pathAbandon', pathId, code };
   }
   if (type === 0x21) {
-    const pathId = input.number();
+    const pathId = input.pathId();
     const sequence = input.number();
     const status = input.number();
     if (status !== 0 && status !== 1) throw new Error('status neither 0 nor 1');
@@ -130,7 +138,7 @@ function secondFrame(type: number, input: Input): Fields {
 
 /** §7.1 and RFC 9000 §19.3.1 */
 function secondAck(input: Input): Fields {
-  const pathId = input.number();
+  const pathId = input.pathId();
   const top = input.varint();
   const delayUs = input.number();
   const rangeCount = input.varint();
@@ -260,12 +268,13 @@ export function secondParameters(hex: string): Fields {
   while (input.left() > 0) {
     const id = input.number();
     const value = input.take(input.number());
-    if (id < 1 || id > 10) continue;
+    if (id < 1 || id > 11) continue;
     if (values.has(id)) throw new Error('parameter twice');
     values.set(id, value);
   }
   const ciphers: string[] = [];
-  for (const code of values.get(1)?.match(/../g) ?? []) {
+  // Of a repeated code the first one counts.
+  for (const code of new Set(values.get(1)?.match(/../g) ?? [])) {
     if (code === '01') ciphers.push('AES-256-GCM');
     if (code === '02') ciphers.push('ChaCha20-Poly1305');
   }
@@ -274,22 +283,32 @@ export function secondParameters(hex: string): Fields {
     const value = values.get(id);
     return value === undefined ? otherwise : secondVarint(value);
   };
+  const streams = (id: number): number => {
+    const value = integer(id, 0);
+    if (BigInt(value) > 2n ** 51n) throw new Error('more than 2^51 streams');
+    return value;
+  };
   const token = values.get(8);
   if (token !== undefined && token.length !== 32) throw new Error('goneToken has 16 bytes');
   const instance = values.get(9);
   if (instance !== undefined && (instance.length < 2 || instance.length > 64)) {
     throw new Error('instance has 1 to 32 bytes');
   }
+  const sessionId = values.get(11);
+  if (sessionId !== undefined && sessionId.length !== 16) {
+    throw new Error('sessionId has 8 bytes');
+  }
   return {
     ciphers,
     maxData: integer(2, 0),
     maxStreamData: integer(3, 0),
-    maxStreamsBidi: integer(4, 0),
-    maxStreamsUni: integer(5, 0),
+    maxStreamsBidi: streams(4),
+    maxStreamsUni: streams(5),
     maxAckDelayMs: integer(6, 25),
     maxPaths: integer(7, 8),
     ...(token === undefined ? {} : { goneToken: token }),
     ...(instance === undefined ? {} : { instance }),
     ...(values.has(10) ? { epoch: integer(10, 0) } : {}),
+    ...(sessionId === undefined ? {} : { sessionId }),
   };
 }

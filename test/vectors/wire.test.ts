@@ -81,7 +81,7 @@ const PARAMETERS = read<ParameterVectors>('./parameters.json');
 /** Which fields are bytes; in the vectors they are hexadecimal. */
 const BYTE_FIELDS = new Set([
   ...['data', 'connectionId', 'header', 'sealed', 'envelope', 'cookie', 'noise', 'echo', 'nonce'],
-  ...['sealedCookie', 'token', 'goneToken', 'instance'],
+  ...['sealedCookie', 'token', 'goneToken', 'instance', 'sessionId'],
 ]);
 
 /** Values of the codec in the form of the vectors. */

@@ -7,6 +7,7 @@
 import type { Reader } from '../reader.js';
 import { varintLength } from '../varint.js';
 import type { Writer } from '../writer.js';
+import { readPathId, writePathId } from './path-id.js';
 import { type AckFrame, type AckRange, SPEC_MAX_ACK_RANGES, TYPE_ACK } from './types.js';
 
 /** Between two ranges lie a Gap of n + 1 missing numbers, so the next begins n + 2 lower. */
@@ -21,7 +22,7 @@ export function encodeAck(writer: Writer, frame: AckFrame): void {
   }
   if (first.largest !== frame.largest) throw new RangeError('ACK largest is not its first range');
   writer.uint8(TYPE_ACK);
-  writer.varint(frame.pathId);
+  writePathId(writer, frame.pathId);
   writer.varint(frame.largest);
   writer.varint(frame.delayUs);
   writer.varint(ranges.length - 1);
@@ -53,7 +54,7 @@ export function ackLength(frame: AckFrame): number {
 
 /** What follows the type of an ACK frame. */
 export function decodeAck(reader: Reader): AckFrame {
-  const pathId = reader.varint();
+  const pathId = readPathId(reader);
   const largest = reader.varint();
   const delayUs = reader.varint();
   const more = reader.varint();

@@ -7,6 +7,7 @@
 import { Reader } from '../reader.js';
 import { utf8Decode } from '../utf8.js';
 import { decodeAck } from './ack.js';
+import { readPathId } from './path-id.js';
 import { decodeStream } from './stream.js';
 import {
   type CloseFrame,
@@ -89,7 +90,7 @@ function decodeControl(reader: Reader, type: number): Frame {
     case TYPE_MAX_STREAMS_BIDI:
     case TYPE_MAX_STREAMS_UNI: {
       const maximum = reader.varint();
-      if (maximum > SPEC_MAX_STREAMS) throw reader.error('more than 2^52 streams');
+      if (maximum > SPEC_MAX_STREAMS) throw reader.error('more than 2^51 streams');
       return { type: 'maxStreams', bidirectional: type === TYPE_MAX_STREAMS_BIDI, maximum };
     }
     case TYPE_PATH_CHALLENGE:
@@ -100,7 +101,7 @@ function decodeControl(reader: Reader, type: number): Frame {
     case TYPE_APPLICATION_CLOSE:
       return decodeClose(reader, type === TYPE_APPLICATION_CLOSE);
     case TYPE_PATH_ABANDON:
-      return { type: 'pathAbandon', pathId: reader.varint(), code: reader.varint() };
+      return { type: 'pathAbandon', pathId: readPathId(reader), code: reader.varint() };
     case TYPE_PATH_STATUS:
       return decodePathStatus(reader);
     default:
@@ -119,7 +120,7 @@ function decodeClose(reader: Reader, application: boolean): CloseFrame {
 }
 
 function decodePathStatus(reader: Reader): PathStatusFrame {
-  const pathId = reader.varint();
+  const pathId = readPathId(reader);
   const sequence = reader.varint();
   const status = reader.varint();
   if (status > 1) throw reader.error('unknown status');

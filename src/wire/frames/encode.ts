@@ -8,6 +8,7 @@ import { utf8Encode, utf8Length } from '../utf8.js';
 import { varintLength } from '../varint.js';
 import type { Writer } from '../writer.js';
 import { ackLength, encodeAck } from './ack.js';
+import { writePathId } from './path-id.js';
 import { streamHeaderLength, writeStreamHeader } from './stream.js';
 import {
   type CloseFrame,
@@ -66,7 +67,7 @@ export function encodeFrame(writer: Writer, frame: Frame): void {
       integers(writer, TYPE_MAX_STREAM_DATA, frame.streamId, frame.maximum);
       break;
     case 'maxStreams':
-      if (frame.maximum > SPEC_MAX_STREAMS) throw new RangeError('more than 2^52 streams');
+      if (frame.maximum > SPEC_MAX_STREAMS) throw new RangeError('more than 2^51 streams');
       integers(
         writer,
         frame.bidirectional ? TYPE_MAX_STREAMS_BIDI : TYPE_MAX_STREAMS_UNI,
@@ -83,10 +84,14 @@ export function encodeFrame(writer: Writer, frame: Frame): void {
       encodeClose(writer, frame);
       break;
     case 'pathAbandon':
-      integers(writer, TYPE_PATH_ABANDON, frame.pathId, frame.code);
+      writer.uint8(TYPE_PATH_ABANDON);
+      writePathId(writer, frame.pathId);
+      writer.varint(frame.code);
       break;
     case 'pathStatus':
-      integers(writer, TYPE_PATH_STATUS, frame.pathId, frame.sequence);
+      writer.uint8(TYPE_PATH_STATUS);
+      writePathId(writer, frame.pathId);
+      writer.varint(frame.sequence);
       writer.uint8(frame.status === 'available' ? 0 : 1);
       break;
   }

@@ -30,13 +30,19 @@ export const TYPE_PATH_STATUS = 0x21;
 export const SPEC_MAX_ACK_RANGES = 64;
 /** The longest reason of a close, in bytes of UTF-8 (protocol.md#close). */
 export const SPEC_MAX_CLOSE_REASON_BYTES = 256;
-/** The highest limit of a MAX_STREAMS (protocol.md#limits). */
-export const SPEC_MAX_STREAMS = 2 ** 52;
+/**
+ * The highest limit of a MAX_STREAMS and of the parameters like it (protocol.md#limits). Stream
+ * ids are 4n plus two bits and end at 2^53-1.
+ */
+export const SPEC_MAX_STREAMS = 2 ** 51;
+/** The highest path id (protocol.md#join-path). */
+export const SPEC_MAX_PATH_ID = 2 ** 32 - 1;
 /** Bytes of data in PATH_CHALLENGE and PATH_RESPONSE (protocol.md#challenge). */
 export const PATH_CHALLENGE_BYTES = 8;
 /**
- * The most frames in a packet, a run of PADDING counted as one. Without a bound, one packet of
- * 64 KiB of PING would become as many objects; no sender with something to say comes near it.
+ * The most frames in a packet, a run of PADDING counted as one (protocol.md#frames). Without a
+ * bound, one packet of 64 KiB of PING would become as many objects; no sender with something to say
+ * comes near it.
  */
 export const SPEC_MAX_FRAMES_PER_PACKET = 4096;
 
@@ -59,7 +65,7 @@ export interface PingFrame {
 /** protocol.md#ack */
 export interface AckFrame {
   readonly type: 'ack';
-  /** The path whose packets are acknowledged; not always the one it comes on. */
+  /** The path whose packets are acknowledged, 0 to 2^32-1; not always the one it comes on. */
   readonly pathId: number;
   /** The same as `ranges[0].largest`. */
   readonly largest: number;
@@ -137,14 +143,14 @@ export interface CloseFrame {
   readonly reason: string;
 }
 
-/** protocol.md#abandon */
+/** protocol.md#abandon; `pathId` is 0 to 2^32-1. */
 export interface PathAbandonFrame {
   readonly type: 'pathAbandon';
   readonly pathId: number;
   readonly code: number;
 }
 
-/** protocol.md#status */
+/** protocol.md#status; `pathId` is 0 to 2^32-1. */
 export interface PathStatusFrame {
   readonly type: 'pathStatus';
   readonly pathId: number;
