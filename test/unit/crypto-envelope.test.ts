@@ -85,7 +85,7 @@ describe.each([nodeCrypto, portableCrypto, simulatedCrypto])('envelopes with $na
     expect(() => keyed.seal({ ...parts, nonce: new Uint8Array(8) })).toThrow(RangeError);
   });
 
-  it('T8 a cookie opens for the HELLO that it answers, with no bit flipped', () => {
+  it('T8 R-RETRY-2 a cookie opens for the HELLO that it answers, with no bit flipped', () => {
     const key = retryKey(crypto, DOOR_KEY);
     const helloNonce = new Uint8Array(12).fill(2);
     const cookie = Uint8Array.from({ length: 16 }, (_, i) => i);

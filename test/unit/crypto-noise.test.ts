@@ -153,34 +153,37 @@ describe.each(PATTERNS)('%s', (pattern) => {
     );
   });
 
-  it.each([0, 1, 2, 3, 4, 5, 6])('refuses point %d of low order in both messages', (index) => {
-    const points = [
-      '00'.repeat(32),
-      `01${'00'.repeat(31)}`,
-      `ec${'ff'.repeat(30)}7f`,
-      'e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800',
-      '5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157',
-      `ed${'ff'.repeat(30)}7f`,
-      `ee${'ff'.repeat(30)}7f`,
-    ];
-    const point = fromHex(points[index] ?? '');
-    // One who knows the psk, but sends the point instead of a public key, everything authentic.
-    const evil: CryptoProvider = { ...nodeCrypto, x25519PublicKey: () => point };
-    const options = {
-      pattern,
-      cipher: 'AES-256-GCM',
-      prologue: EMPTY,
-      ...(pattern === 'NN' ? {} : { psk: new Uint8Array(32) }),
-    } as const;
-    const evilClient = sides({ ...options, crypto: evil }).client;
-    const server = sides({ ...options, crypto: nodeCrypto }).server;
-    expect(server.readMessage(evilClient.writeMessage(EMPTY))).toBeUndefined();
+  it.each([0, 1, 2, 3, 4, 5, 6])(
+    'R-NOISE-1 refuses point %d of low order in both messages',
+    (index) => {
+      const points = [
+        '00'.repeat(32),
+        `01${'00'.repeat(31)}`,
+        `ec${'ff'.repeat(30)}7f`,
+        'e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800',
+        '5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157',
+        `ed${'ff'.repeat(30)}7f`,
+        `ee${'ff'.repeat(30)}7f`,
+      ];
+      const point = fromHex(points[index] ?? '');
+      // One who knows the psk, but sends the point instead of a public key, everything authentic.
+      const evil: CryptoProvider = { ...nodeCrypto, x25519PublicKey: () => point };
+      const options = {
+        pattern,
+        cipher: 'AES-256-GCM',
+        prologue: EMPTY,
+        ...(pattern === 'NN' ? {} : { psk: new Uint8Array(32) }),
+      } as const;
+      const evilClient = sides({ ...options, crypto: evil }).client;
+      const server = sides({ ...options, crypto: nodeCrypto }).server;
+      expect(server.readMessage(evilClient.writeMessage(EMPTY))).toBeUndefined();
 
-    const { client } = sides({ ...options, crypto: nodeCrypto });
-    const evilServer = sides({ ...options, crypto: evil }).server;
-    evilServer.readMessage(client.writeMessage(EMPTY));
-    expect(client.readMessage(evilServer.writeMessage(EMPTY))).toBeUndefined();
-  });
+      const { client } = sides({ ...options, crypto: nodeCrypto });
+      const evilServer = sides({ ...options, crypto: evil }).server;
+      evilServer.readMessage(client.writeMessage(EMPTY));
+      expect(client.readMessage(evilServer.writeMessage(EMPTY))).toBeUndefined();
+    },
+  );
 });
 
 describe('NNpsk0', () => {

@@ -104,7 +104,7 @@ describe.each([nodeCrypto, portableCrypto, simulatedCrypto])('packets with $name
     expect(opener.open(0, 5, aad, sealed)).toEqual(TEXT);
   });
 
-  it('T38 both follow many key updates, with reordering around each', () => {
+  it('T38 R-KEY-UPDATE-4 both follow many key updates, with reordering around each', () => {
     const { sealer, opener } = pair(crypto, 4, 8);
     const phases: KeyPhase[] = [];
     let held: Packet | undefined;
@@ -134,7 +134,7 @@ describe('T38 the sender', () => {
     expect(AEAD_FAILURE_LIMIT).toBe(2 ** 30);
   });
 
-  it('asks for an update after its packets, and only once one of them is acknowledged', () => {
+  it('R-KEY-UPDATE-1 R-KEY-UPDATE-2 asks for an update after its packets, and only once one of them is acknowledged', () => {
     const { sealer } = pair();
     for (let n = 0; n < 4; n++) {
       expect(sealer.needsUpdate).toBe(false);
@@ -152,7 +152,7 @@ describe('T38 the sender', () => {
     expect(sealer.needsUpdate).toBe(false);
   });
 
-  it('takes no acknowledgement of an earlier phase for one of the present', () => {
+  it('R-KEY-UPDATE-1 takes no acknowledgement of an earlier phase for one of the present', () => {
     const { sealer } = pair();
     for (let n = 0; n < 4; n++) seal(sealer, n);
     sealer.acknowledged(0);
@@ -166,7 +166,7 @@ describe('T38 the sender', () => {
     expect(sealer.needsUpdate).toBe(true);
   });
 
-  it('is exhausted at the limit if nothing was acknowledged, and seals no more', () => {
+  it('R-KEY-UPDATE-3 is exhausted at the limit if nothing was acknowledged, and seals no more', () => {
     const { sealer } = pair();
     for (let n = 0; n < 8; n++) {
       expect(sealer.exhausted).toBe(false);
@@ -181,7 +181,7 @@ describe('T38 the sender', () => {
     seal(sealer, 8);
   });
 
-  it('never lets a packet number repeat, fall or wrap', () => {
+  it('R-DATA-3 never lets a packet number repeat, fall or wrap', () => {
     const { sealer, opener } = pair();
     seal(sealer, 7);
     for (const n of [7, 6, 0, -1, 7.5, MAX + 1, Number.NaN]) {
@@ -268,7 +268,7 @@ describe('T38 the receiver', () => {
     expect(opener.keyPhase).toBe(1);
   });
 
-  it('forgets the key before the previous one', () => {
+  it('R-KEY-UPDATE-4 forgets the key before the previous one', () => {
     const { opener, at } = threePhases();
     for (const n of [0, 3, 6, 4]) expect(opens(opener, at(n))).toBe(true);
     expect(opens(opener, at(1))).toBe(false);
@@ -276,7 +276,7 @@ describe('T38 the receiver', () => {
     expect(opener.failedCount).toBe(1);
   });
 
-  it('does not move back to the previous key for a higher number', () => {
+  it('R-KEY-UPDATE-5 does not move back to the previous key for a higher number', () => {
     const { opener, at } = threePhases();
     expect(opens(opener, at(3))).toBe(true);
     const late = new PacketSealer(nodeCrypto, CIPHER, trafficSecret(nodeCrypto, SESSION, 0, 'c2s'));
@@ -322,7 +322,7 @@ describe('T38 the receiver', () => {
     expect(opens(opener, at(3))).toBe(true);
   });
 
-  it('opens nothing any more after its limit of failures', () => {
+  it('R-KEY-UPDATE-6 opens nothing any more after its limit of failures', () => {
     const secret = trafficSecret(nodeCrypto, SESSION, 0, 'c2s');
     const { sealer } = pair();
     const opener = new PacketOpener(nodeCrypto, CIPHER, secret, { failureLimit: 3 });

@@ -86,7 +86,7 @@ const STEPS: readonly (readonly [number, boolean, string])[] = [
   [MAX + 1, false, 'no number of a packet any more'],
 ];
 
-describe('T5 replay window', () => {
+describe('T5 R-DATA-4 replay window', () => {
   it('follows the table, step by step', () => {
     const window = new ReplayWindow();
     expect(STEPS.length).toBeGreaterThanOrEqual(34);

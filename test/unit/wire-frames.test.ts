@@ -73,11 +73,11 @@ describe('frames', () => {
     expect(isAckEliciting({ type: 'close', application: true, code: 0, reason: '' })).toBe(true);
   });
 
-  it('an empty payload is an error of no frame', () => {
+  it('R-FRAMES-1 an empty payload is an error of no frame', () => {
     expect(failure(new Uint8Array(0))).toMatchObject({ code: 'ERR_WIRE', frameType: 0 });
   });
 
-  it('have a bounded number per packet, a run of padding counted once (T52)', () => {
+  it('R-FRAMES-1 have a bounded number per packet, a run of padding counted once (T52)', () => {
     const pings = new Uint8Array(SPEC_MAX_FRAMES_PER_PACKET).fill(1);
     expect(decodeFrames(pings)).toHaveLength(SPEC_MAX_FRAMES_PER_PACKET);
     expect(failure(new Uint8Array(SPEC_MAX_FRAMES_PER_PACKET + 1).fill(1)).frameType).toBe(0);
@@ -97,7 +97,7 @@ describe('frames', () => {
   });
 });
 
-describe('frames that are refused', () => {
+describe('R-FRAMES-1 frames that are refused', () => {
   it.each([
     ['unknown type', '03', 0x03],
     ['unknown long type', '4abc', 0xabc],
@@ -269,7 +269,7 @@ describe('CLOSE', () => {
     expect(frame).toMatchObject({ frameType: 0 });
   });
 
-  it('replaces what is no UTF-8 in its reason', () => {
+  it('R-CLOSE-1 replaces what is no UTF-8 in its reason', () => {
     expect(decodeFrames(fromHex('1d 00 03 41ff42'))).toEqual([
       { type: 'close', application: true, code: 0, reason: 'A\ufffdB' },
     ]);

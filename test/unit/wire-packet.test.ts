@@ -56,14 +56,14 @@ describe('DATA', () => {
     });
   });
 
-  it('has room for a tag at least', () => {
+  it('R-DATA-5 has room for a tag at least', () => {
     expect(parsePacket(new Uint8Array(5 + 15), 'stream')).toBeUndefined();
     expect(parsePacket(new Uint8Array(5 + 16), 'stream')).toBeDefined();
     expect(parsePacket(new Uint8Array(13 + 15), 'datagram')).toBeUndefined();
     expect(parsePacket(new Uint8Array(13 + 16), 'datagram')).toBeDefined();
   });
 
-  it('has at most 65535 bytes', () => {
+  it('R-PACKET-3 has at most 65535 bytes', () => {
     for (const kind of KINDS) {
       expect(parsePacket(new Uint8Array(SPEC_MAX_PACKET_BYTES), kind)).toBeDefined();
       expect(parsePacket(new Uint8Array(SPEC_MAX_PACKET_BYTES + 1), kind)).toBeUndefined();
@@ -111,7 +111,7 @@ describe('handshake packets', () => {
     }
   });
 
-  it('HELLO with a cookie of another length, or cut off in it, is none', () => {
+  it('R-HELLO-1 HELLO with a cookie of another length, or cut off in it, is none', () => {
     const bytes = encodeHello({ envelope, noise });
     for (const length of [1, 15, 17, 48, 255]) {
       bytes[41] = length;
@@ -143,7 +143,7 @@ describe('handshake packets', () => {
     }
   });
 
-  it('RETRY and GONE have one length only', () => {
+  it('R-PACKET-2 RETRY and GONE have one length only', () => {
     const retry = encodeRetry({ echo, nonce: run(12), sealedCookie: run(32) });
     const gone = encodeGone({ echo, token: run(16) });
     for (const whole of [retry, gone]) {
@@ -173,7 +173,7 @@ describe('handshake packets', () => {
 });
 
 describe('first bytes', () => {
-  it('other than the eight known ones are no packet', () => {
+  it('R-PACKET-1 other than the eight known ones are no packet', () => {
     const known = new Set([0x00, 0x01, 0x80, 0x90, 0xa0, 0xb0, 0xc0, 0xc1]);
     for (let first = 0; first < 256; first++) {
       // 25 bytes suit GONE, 53 RETRY, 200 the rest.
@@ -188,7 +188,7 @@ describe('first bytes', () => {
   });
 });
 
-describe('expandPacketNumber', () => {
+describe('R-DATA-1 expandPacketNumber', () => {
   const W = 2 ** 32;
   it.each([
     [0, -1, 0],

@@ -60,7 +60,7 @@ describe('parameters', () => {
     });
   });
 
-  it('that are unknown are ignored, also unknown ciphers', () => {
+  it('R-PARAMETERS-2, R-PARAMETERS-3: that are unknown are ignored, also unknown ciphers', () => {
     const bytes = fromHex('7fff 00 010400030201 0c 01ff 0c 01ff c01fffffffffffff 00 00 0101');
     expect(decodeParameters(bytes).ciphers).toEqual(['ChaCha20-Poly1305', 'AES-256-GCM']);
     expect(decodeParameters(fromHex('0101ff')).ciphers).toEqual([]);
@@ -101,7 +101,7 @@ describe('parameters', () => {
     ['a session id of 9 bytes', `010101 0b09${'00'.repeat(9)}`],
     ['more than 2^51 bidirectional streams', '010101 0408c008000000000001'],
     ['more than 2^51 unidirectional streams', '010101 0508c008000000000001'],
-  ])('are refused with %s', (_name, hex) => {
+  ])('R-PARAMETERS-1 are refused with %s', (_name, hex) => {
     expect(() => decodeParameters(fromHex(hex))).toThrow(WireError);
   });
 

@@ -103,7 +103,7 @@ describe('RecordReader', () => {
     expect(reader.next()).toHaveLength(5);
   });
 
-  it('T10: length 0 fails, for good', () => {
+  it('T10, R-RECORD-1: length 0 fails, for good', () => {
     const reader = new RecordReader();
     reader.push(Uint8Array.of(0, 1, 7, 0, 0, 0, 1, 7));
     expect(reader.next()).toEqual(Uint8Array.of(7));
@@ -116,7 +116,7 @@ describe('RecordReader', () => {
     expect(reader.bufferedBytes).toBe(0);
   });
 
-  it('T10: before attach 1500 bytes pass and 1501 fail without any allocation', () => {
+  it('T10, R-RECORD-2: before attach 1500 bytes pass and 1501 fail without any allocation', () => {
     const most = new RecordReader();
     most.push(recordHeader(SPEC_MAX_UNATTACHED_RECORD_BYTES));
     most.push(new Uint8Array(SPEC_MAX_UNATTACHED_RECORD_BYTES));

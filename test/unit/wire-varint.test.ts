@@ -48,7 +48,7 @@ describe('varints', () => {
     ['c020000000000000', '2^53'],
     ['c2197c5eff14e88c', 'the first example of RFC 9000 §A.1'],
     ['ffffffffffffffff', '2^62-1'],
-  ])('refuses %s: %s', (hex) => {
+  ])('R-VARINT-1 refuses %s: %s', (hex) => {
     expect(() => new Reader(fromHex(hex)).varint()).toThrow(WireError);
   });
 
