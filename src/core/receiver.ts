@@ -263,7 +263,16 @@ function takeClose(session: SessionState, frame: CloseFrame): void {
   finishClosed(session, new ClosedByPeerError(application, code, reason));
 }
 
+/** A client's word of a path may overtake the path's first packet; a server's never does. */
+function isOfPathToCome(session: SessionState, pathId: PathId): boolean {
+  return session.role === 'server' && !session.usedPathIds.has(pathId);
+}
+
 function takeAbandon(session: SessionState, pathId: PathId, code: number): void {
+  if (isOfPathToCome(session, pathId)) {
+    session.usePathId(pathId);
+    return;
+  }
   const path = knownPath(session, pathId);
   if (path === undefined) return;
   closePath(session, path, `the peer abandoned it (code ${code})`, { tellPeer: undefined });
@@ -275,6 +284,10 @@ function takeStatus(
   sequence: number,
   status: 'available' | 'backup',
 ): void {
+  if (isOfPathToCome(session, pathId)) {
+    session.rememberStatus(pathId, { sequence, status });
+    return;
+  }
   const path = knownPath(session, pathId);
   if (path === undefined || sequence <= path.peerStatusSequence) return;
   path.peerStatusSequence = sequence;

@@ -11,7 +11,7 @@ import type { Instant, PathId } from './contract.js';
 import { PeerError, type SessionError } from './errors.js';
 import type { SessionEvent } from './events.js';
 import { MAX_PENDING_CONTROL_FRAMES, type SessionOptions } from './options.js';
-import type { Path } from './path.js';
+import type { Path, PathStatus } from './path.js';
 import { RangeSet } from './range-set.js';
 import { SCHEDULERS, type Scheduler } from './scheduler/index.js';
 import type { Piece, StreamTable } from './streams/stream-table.js';
@@ -36,6 +36,14 @@ export type JoinEnvelope = (pathId: PathId, firstByte: number) => Uint8Array;
 
 /** How many ranges of used path ids are remembered; lower ones count as used. */
 const MAX_USED_RANGES = 64;
+/** Statuses of paths whose first packet is still to come; the oldest are forgotten. */
+const MAX_EARLY_STATUSES = 32;
+
+/** How the peer wishes a path to be used, and which of its wishes this is. */
+export interface ToldStatus {
+  readonly sequence: number;
+  readonly status: PathStatus;
+}
 
 export interface SessionParts {
   readonly role: 'client' | 'server';
@@ -56,6 +64,7 @@ export class SessionState {
   readonly control: Frame[] = [];
   readonly copies: Copy[] = [];
   readonly usedPathIds = new RangeSet();
+  readonly #earlyStatuses = new Map<PathId, ToldStatus>();
   readonly createdAt: Instant;
   /** Shared by all packets: it hands its memory out and starts on fresh one. */
   readonly writer = new Writer();
@@ -147,6 +156,23 @@ export class SessionState {
       }
     }
     return true;
+  }
+
+  /** The peer has told the status of a path that is not there yet. */
+  rememberStatus(pathId: PathId, told: ToldStatus): void {
+    const known = this.#earlyStatuses.get(pathId);
+    if (known !== undefined && known.sequence >= told.sequence) return;
+    this.#earlyStatuses.set(pathId, told);
+    for (const oldest of this.#earlyStatuses.keys()) {
+      if (this.#earlyStatuses.size <= MAX_EARLY_STATUSES) break;
+      this.#earlyStatuses.delete(oldest);
+    }
+  }
+
+  takeRememberedStatus(pathId: PathId): ToldStatus | undefined {
+    const told = this.#earlyStatuses.get(pathId);
+    this.#earlyStatuses.delete(pathId);
+    return told;
   }
 
   *openPaths(): Generator<Path> {

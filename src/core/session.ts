@@ -317,6 +317,11 @@ export class Session {
     const isNew = state.usePathId(path.id);
     assert(isNew, 'a path id is used once');
     state.paths.set(path.id, path);
+    const told = state.takeRememberedStatus(path.id);
+    if (told !== undefined) {
+      path.peerStatus = told.status;
+      path.peerStatusSequence = told.sequence;
+    }
     if (rttMs !== undefined) path.rtt.sample(rttMs, 0, now);
     const { id: pathId, carrier } = path;
     state.emit({
