@@ -52,6 +52,7 @@ export class ServerSide {
   readonly #instances = new Map<string, Instance>();
   readonly #halfOpenByConnectionId = new Map<string, HalfOpen>();
   readonly #halfOpenByCarrier = new Map<CarrierId, HalfOpen>();
+  readonly #halfOpenBySessionId = new Map<string, HalfOpen>();
   /** Accepted stream carriers without a path, oldest first. */
   readonly #unattached = new Set<Carrier>();
 
@@ -110,6 +111,7 @@ export class ServerSide {
     const { halfOpen } = outcome;
     if (carrier.isStream) this.#halfOpenByCarrier.set(carrier.id, halfOpen);
     else this.#halfOpenByConnectionId.set(halfOpen.connectionIdKey, halfOpen);
+    this.#halfOpenBySessionId.set(connectionIdKey(halfOpen.sessionId), halfOpen);
     this.#context.send(carrier, remote, halfOpen.accept);
   }
 
@@ -147,23 +149,48 @@ export class ServerSide {
         ? this.#halfOpenByCarrier.get(carrier.id)
         : this.#halfOpenByConnectionId.get(connectionIdKey(packet.connectionId));
     if (halfOpen === undefined) return false;
+    return this.#firstPacket(halfOpen, FIRST_PATH, packet, { bytes, carrier, remote }, now);
+  }
+
+  /** Any path's will do: a later path's JOIN may overtake what was sent on path 0. */
+  #firstPacket(
+    halfOpen: HalfOpen,
+    pathId: PathId,
+    packet: DataPacket | JoinPacket,
+    from: { bytes: number; carrier: Carrier; remote: Address | undefined },
+    now: Instant,
+  ): boolean {
     if (!this.#admit(halfOpen.entry, halfOpen.peer, now)) return false;
+    const { bytes, carrier, remote } = from;
     const { crypto, random, options } = this.#context;
     const parts = { role: 'server', options, crypto, random, now } as const;
     const session = new Session(parts, this.#context.touch);
     session.establish(halfOpen, now);
-    const isSameAddress = remote === halfOpen.remote;
-    const path = session.makePath(FIRST_PATH, carrier, remote, isSameAddress, now);
-    session.adoptPath(path, Math.max(1, now - halfOpen.acceptedAt), now);
-    if (!this.#context.attach(session, path)) return false;
+    const isFirst = pathId === FIRST_PATH;
+    const isProven = isFirst && remote === halfOpen.remote;
+    const path = session.makePath(pathId, carrier, remote, isProven, now);
+    session.adoptPath(path, isFirst ? Math.max(1, now - halfOpen.acceptedAt) : undefined, now);
     // A packet that is not authentic leaves no trace but the work of having tried it.
-    if (session.receive(path, packet, bytes, remote, now) !== 'accepted') {
-      this.#context.detach(path);
+    const isAttached = this.#context.attach(session, path);
+    if (!isAttached || session.receive(path, packet, bytes, remote, now) !== 'accepted') {
+      if (isAttached) this.#context.detach(path);
       this.#context.dirty.delete(session);
       return false;
     }
+    if (!isFirst) this.#adoptFirst(halfOpen, session, now);
+    this.#attached(carrier);
     this.#promote(halfOpen, session, now);
     return true;
+  }
+
+  /** Path 0 belongs to the session although nothing has come on it yet. */
+  #adoptFirst(halfOpen: HalfOpen, session: Session, now: Instant): void {
+    const { carrier, remote } = halfOpen;
+    // Whoever made a packet of this session has read the ACCEPT, which went to this address only.
+    const path = session.makePath(FIRST_PATH, carrier, remote, true, now);
+    session.adoptPath(path, undefined, now);
+    const isThere = !carrier.isClosed && this.#context.attach(session, path);
+    if (!isThere) session.carrierClosed(path, 'its carrier closed');
   }
 
   #promote(halfOpen: HalfOpen, session: Session, now: Instant): void {
@@ -198,6 +225,7 @@ export class ServerSide {
   #forgetHalfOpen(halfOpen: HalfOpen): void {
     this.#halfOpenByConnectionId.delete(halfOpen.connectionIdKey);
     this.#halfOpenByCarrier.delete(halfOpen.carrier.id);
+    this.#halfOpenBySessionId.delete(connectionIdKey(halfOpen.sessionId));
   }
 
   #attached(carrier: Carrier): void {
@@ -216,9 +244,14 @@ export class ServerSide {
   ): void {
     const route = this.#envelopeKey.open(packet.firstByte, packet.envelope);
     if (route === undefined) return;
-    const session = this.#sessions.get(connectionIdKey(route.id))?.session;
-    if (session?.isOpen !== true) return this.#gone(packet, route.id, carrier, remote);
     const pathId = route.detail as PathId;
+    const session = this.#sessions.get(connectionIdKey(route.id))?.session;
+    if (session?.isOpen !== true) {
+      const halfOpen = this.#halfOpenBySessionId.get(connectionIdKey(route.id));
+      if (halfOpen === undefined) return this.#gone(packet, route.id, carrier, remote);
+      this.#firstPacket(halfOpen, pathId, packet, { bytes, carrier, remote }, now);
+      return;
+    }
     const path = session.pathById(pathId);
     if (path !== undefined && path.carrier === carrier) {
       session.receive(path, packet, bytes, remote, now);
