@@ -12,6 +12,12 @@ import { RangeSet } from './range-set.js';
 export const MAX_TRACKED_RANGES = 32;
 /** An ACK is due after this many ack-eliciting packets (RFC 9000 §13.2.2). */
 export const ACK_ELICITING_THRESHOLD = 2;
+/**
+ * On a stream carrier a packet of this size is acknowledged at once: it is as much as many
+ * datagrams, and the sender's window waits for it. Larger ones come so fast that every second will do.
+ */
+export const ACK_AT_ONCE_MIN_BYTES = 4_000;
+export const ACK_AT_ONCE_MAX_BYTES = 32_000;
 
 export class AckTracker {
   readonly #received = new RangeSet();
@@ -34,7 +40,7 @@ export class AckTracker {
     return this.#largest;
   }
 
-  received(packetNumber: number, ackEliciting: boolean, now: Instant): void {
+  received(packetNumber: number, bytes: number, ackEliciting: boolean, now: Instant): void {
     const inOrder = packetNumber === this.#largest + 1;
     this.#received.add(packetNumber, packetNumber + 1);
     if (this.#received.rangeCount > MAX_TRACKED_RANGES) this.#received.shift();
@@ -47,6 +53,8 @@ export class AckTracker {
     this.#deadline ??= (now + this.#maxAckDelayMs) as Instant;
     if (!inOrder && !this.#ordered) this.#immediate = true;
     if (this.#elicitingCount >= ACK_ELICITING_THRESHOLD) this.#immediate = true;
+    const isLarge = bytes >= ACK_AT_ONCE_MIN_BYTES && bytes <= ACK_AT_ONCE_MAX_BYTES;
+    if (this.#ordered && isLarge) this.#immediate = true;
   }
 
   /** Lets the next opportunity carry the ACK, for a packet that asks for haste (a probe). */

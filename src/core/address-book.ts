@@ -20,6 +20,8 @@ export const MAX_CHALLENGES = 3;
 export const REFUSED_FOR_MS = 10_000;
 const MAX_REFUSED = 16;
 const CHALLENGE_BYTES = 8;
+/** An address that was validated once may be sent three challenges unasked. */
+const PREVIOUS_CREDIT_BYTES = 80;
 
 /** An address that has to prove that it receives. */
 interface Candidate {
@@ -28,6 +30,8 @@ interface Candidate {
   receivedBytes: number;
   sentBytes: number;
   challenges: Uint8Array[];
+  /** Challenges that were due, also those for which the budget was too small. */
+  attempts: number;
   nextChallengeAt: Instant;
 }
 
@@ -53,6 +57,8 @@ export class AddressBook {
   #current: Candidate;
   #validated: boolean;
   #candidates: Candidate[] = [];
+  /** Where a validated path was before it moved. */
+  #previous: Address | undefined;
   readonly #refused = new Map<Address, number>();
 
   /**
@@ -90,6 +96,13 @@ export class AddressBook {
     return this.#validated ? Number.POSITIVE_INFINITY : budgetOf(this.#current);
   }
 
+  /** The same for any address; none may be sent to one that is not known. */
+  budgetBytesOf(address: Address): number {
+    if (address === this.#current.address) return this.budgetBytes;
+    const known = this.#candidates.find((one) => one.address === address);
+    return known === undefined ? 0 : budgetOf(known);
+  }
+
   sent(to: Address, bytes: number): void {
     this.#find(to).forEach((known) => {
       known.sentBytes += bytes;
@@ -108,6 +121,7 @@ export class AddressBook {
   received(from: Address, bytes: number, isNewest: boolean, now: Instant): void {
     if (from === this.#current.address) {
       this.#current.receivedBytes += bytes;
+      if (!this.#validated) this.#askAnew(now);
       return;
     }
     if (!this.#canMove) return;
@@ -124,6 +138,30 @@ export class AddressBook {
     // The old path is asked too: an attacker who only races can't keep it from answering.
     this.#current.nextChallengeAt = now;
     this.#current.challenges = [];
+    this.#current.attempts = 0;
+  }
+
+  /** The present address is unvalidated, speaks, and has not answered: it is asked once more. */
+  #askAnew(now: Instant): void {
+    const current = this.#current;
+    if (current.attempts >= MAX_CHALLENGES && now >= current.nextChallengeAt) {
+      current.attempts = MAX_CHALLENGES - 1;
+      current.challenges = current.challenges.slice(-1);
+    }
+  }
+
+  /**
+   * Nothing comes back from the present address. If the path has moved, the one before is asked
+   * (RFC 9000 §9.3.3): whoever lured the path away may have stopped forwarding.
+   */
+  wentSilent(now: Instant): void {
+    const previous = this.#previous;
+    this.#previous = undefined;
+    if (previous === undefined || this.#candidates.length >= MAX_CANDIDATES) return;
+    if (this.#candidates.some((one) => one.address === previous)) return;
+    const fresh = candidate(previous, now);
+    fresh.receivedBytes = PREVIOUS_CREDIT_BYTES;
+    this.#candidates.push(fresh);
   }
 
   #isRefused(address: Address, now: Instant): boolean {
@@ -138,14 +176,15 @@ export class AddressBook {
   nextChallenge(packetBytes: number, retryMs: number, now: Instant): Challenge | undefined {
     this.#expire(now);
     for (const one of [this.#current, ...this.#candidates]) {
-      if (now < one.nextChallengeAt) continue;
-      if (one.challenges.length >= MAX_CHALLENGES) continue;
+      if (now < one.nextChallengeAt || one.attempts >= MAX_CHALLENGES) continue;
+      // Counted also if it can't be sent: an address that sent little must not keep its place.
+      one.attempts += 1;
+      one.nextChallengeAt = (now + retryMs) as Instant;
       const isFree = one === this.#current && this.#validated;
       if (!isFree && budgetOf(one) < packetBytes) continue;
       // Fresh bytes each time (RFC 9853 §6): an old answer says nothing of now.
       const data = this.#random(CHALLENGE_BYTES);
       one.challenges.push(data);
-      one.nextChallengeAt = (now + retryMs) as Instant;
       return { to: one.address, data };
     }
     return undefined;
@@ -153,7 +192,7 @@ export class AddressBook {
 
   #expire(now: Instant): void {
     this.#candidates = this.#candidates.filter((one) => {
-      const isOver = one.challenges.length >= MAX_CHALLENGES && now >= one.nextChallengeAt;
+      const isOver = one.attempts >= MAX_CHALLENGES && now >= one.nextChallengeAt;
       if (isOver) this.#refuse(one.address, now);
       return !isOver;
     });
@@ -178,6 +217,7 @@ export class AddressBook {
     const moved = this.#candidates.find((one) => answers(one, data));
     if (moved === undefined) return { type: 'none' };
     const portOnly = hostOf(moved.address) === hostOf(this.#current.address);
+    this.#previous = this.#validated ? this.#current.address : undefined;
     this.#current = moved;
     this.#current.nextChallengeAt = Number.POSITIVE_INFINITY as Instant;
     this.#validated = true;
@@ -188,16 +228,9 @@ export class AddressBook {
   /** When `nextChallenge` has something to do again. */
   get nextAt(): Instant | undefined {
     let next = this.#current.nextChallengeAt as number;
-    if (this.#current.challenges.length >= MAX_CHALLENGES) next = Number.POSITIVE_INFINITY;
+    if (this.#current.attempts >= MAX_CHALLENGES) next = Number.POSITIVE_INFINITY;
     for (const one of this.#candidates) next = Math.min(next, one.nextChallengeAt);
     return Number.isFinite(next) ? (next as Instant) : undefined;
-  }
-
-  /** Asks the current address again, for instance when its path has gone silent unvalidated. */
-  challengeAgain(now: Instant): void {
-    if (this.#validated) return;
-    this.#current.challenges = this.#current.challenges.slice(-1);
-    this.#current.nextChallengeAt = now;
   }
 }
 
@@ -208,6 +241,7 @@ function candidate(address: Address, now: Instant): Candidate {
     receivedBytes: 0,
     sentBytes: 0,
     challenges: [],
+    attempts: 0,
     nextChallengeAt: now,
   };
 }

@@ -65,8 +65,11 @@ export function silenceDeadline(session: SessionState, path: Path): Instant | un
   if (path.state !== 'active' && path.state !== 'joining') return undefined;
   const oldest = path.recovery.oldestOutstanding;
   if (oldest === undefined) return undefined;
-  const timeoutMs = path.rtt.probeTimeoutMs(session.maxAckDelayMs);
-  return path.health.silenceDeadline(oldest.sentAt, timeoutMs);
+  // A single packet's acknowledgement may be held back; the second one calls for it at once.
+  const { maxAckDelayMs } = session;
+  const second = path.recovery.secondSentAt ?? Number.POSITIVE_INFINITY;
+  const owedSince = Math.min(oldest.sentAt + maxAckDelayMs, second);
+  return path.health.silenceDeadline(owedSince, path.rtt.probeTimeoutMs(0));
 }
 
 /** A probe timeout has passed without any acknowledgement. */
@@ -78,6 +81,7 @@ export function pathIsSilent(session: SessionState, path: Path, now: Instant): v
     return;
   }
   health.timedOut(now);
+  path.addresses?.wentSilent(now);
   health.probesWanted = SUSPECT_AFTER_PACKETS - recovery.outstandingCount;
   if (hasOtherActive(session, path)) reinjectOutstanding(session, path);
 }
@@ -90,6 +94,7 @@ export function becomeSuspect(
 ): void {
   path.moveTo('suspect');
   path.health.becameSuspect(now);
+  path.addresses?.wentSilent(now);
   // With no other path, what is under way is best left to this one: a stream carrier delivers it
   // when it can, a datagram carrier's loss recovery sends it again.
   if (hasOtherActive(session, path)) reinjectOutstanding(session, path);

@@ -78,6 +78,18 @@ export function packetLimit(session: SessionState, path: Path): number {
   return Math.min(most, path.carrierSpaceBytes);
 }
 
+/** Whether a packet goes to an address that has not become the path's own. */
+function goesElsewhere(path: Path, contents: Contents): boolean {
+  return contents.to !== undefined && contents.to !== path.addresses?.current;
+}
+
+function elsewhereLimit(path: Path, to: Address | undefined): number {
+  return Math.min(
+    path.packetBytes,
+    to === undefined ? 0 : (path.addresses?.budgetBytesOf(to) ?? 0),
+  );
+}
+
 /** Frames on their way into one packet. */
 class Draft {
   readonly chunks: Uint8Array[] = [];
@@ -155,15 +167,17 @@ export function buildPacket(
   now: Instant,
 ): Built | undefined {
   if (path.sealer.exhausted) return undefined;
+  const isElsewhere = goesElsewhere(path, contents);
   const limit = Math.min(
-    packetLimit(session, path),
+    isElsewhere ? elsewhereLimit(path, contents.to) : packetLimit(session, path),
     contents.limitBytes ?? Number.MAX_SAFE_INTEGER,
   );
   const draft = new Draft(session.writer, limit - headerBytes(session, path) - AEAD_TAG_BYTES);
   if (draft.roomBytes <= 0) return undefined;
-  addAcks(session, path, draft, now);
+  // What the peer needs goes where the peer is known to be.
+  if (!isElsewhere) addAcks(session, path, draft, now);
   for (const frame of contents.frames ?? []) draft.add(frame);
-  addQueued(path.pinned, draft);
+  if (!isElsewhere) addQueued(path.pinned, draft);
   if (contents.control === true) addQueued(session.control, draft);
   for (const piece of contents.copies ?? []) addCopy(piece, draft);
   if (contents.data === true) addData(session, draft);
@@ -215,14 +229,13 @@ function addData(session: SessionState, draft: Draft): void {
 function addCopy(piece: Piece, draft: Draft): void {
   const { stream, range, fin } = piece;
   if (!stream.isOutstanding(range.start, range.end, fin)) return;
-  const room = draft.roomBytes - streamHeaderLength(stream.id, range.start, draft.roomBytes);
-  const length = Math.min(range.end - range.start, room);
-  if (length <= 0 && !fin) return;
-  const end = range.start + Math.max(0, length);
-  draft.addPiece(
-    { ...piece, range: { start: range.start, end }, fin: fin && end === range.end },
-    false,
-  );
+  // What has arrived in order meanwhile is no longer held.
+  const start = Math.min(range.end, Math.max(range.start, stream.acknowledgedBytes));
+  const room = draft.roomBytes - streamHeaderLength(stream.id, start, draft.roomBytes);
+  const end = Math.min(range.end, start + Math.max(0, room));
+  const isWhole = end === range.end;
+  if (room < 0 || (end === start && !(fin && isWhole))) return;
+  draft.addPiece({ ...piece, range: { start, end }, fin: fin && isWhole }, false);
 }
 
 function seal(
@@ -274,7 +287,8 @@ function withRecordHeader(header: Uint8Array, length: number): Uint8Array {
 }
 
 function account(path: Path, draft: Draft, bytes: number, contents: Contents, now: Instant): void {
-  if (!draft.elicits) {
+  // Silence of an address that may be anyone's says nothing of the path.
+  if (!draft.elicits || goesElsewhere(path, contents)) {
     path.recovery.skipNumber();
     path.countSent(bytes, false, now);
     return;

@@ -63,7 +63,7 @@ const PACING_BURST_MS = 2;
 /** Packets on stream carriers hold about this much time of the path's rate. */
 const STREAM_PACKET_MS = 4;
 const STREAM_PACKET_MIN_BYTES = 4_096;
-const STREAM_PACKET_INITIAL_BYTES = 8_192;
+const STREAM_PACKET_INITIAL_BYTES = 4_096;
 
 export interface PathParts {
   readonly id: PathId;
@@ -198,7 +198,7 @@ export class Path {
     if (!this.carrier.isStream) return this.carrier.info.maxDatagramBytes ?? DEFAULT_DATAGRAM_BYTES;
     const { bandwidth, congestionWindowBytes } = this.congestion;
     if (bandwidth === 0) return STREAM_PACKET_INITIAL_BYTES;
-    const wanted = Math.min(bandwidth * STREAM_PACKET_MS, congestionWindowBytes / 4);
+    const wanted = Math.min(bandwidth * STREAM_PACKET_MS, congestionWindowBytes / 12);
     return Math.max(STREAM_PACKET_MIN_BYTES, Math.floor(wanted));
   }
 
@@ -216,7 +216,10 @@ export class Path {
     const oneWayMs = this.rtt.minRttMs / 2;
     const rate = this.ratePerMs;
     const ahead = this.recovery.inFlightBytes + bytes - rate * this.rtt.minRttMs;
-    return oneWayMs + Math.max(0, ahead) / rate;
+    const modelMs = oneWayMs + Math.max(0, ahead) / rate;
+    if (!this.carrier.isStream || this.recovery.inFlightBytes === 0) return modelMs;
+    // A stream carrier that repairs its losses holds up all behind them: only the round trip shows it.
+    return Math.max(modelMs, this.rtt.smoothedRttMs - oneWayMs);
   }
 
   /** Bytes per millisecond that the path carries; a guess from its window before any sample. */

@@ -93,7 +93,7 @@ function takeFrames(
       if (session.isRunning) takeFrame(session, path, frame, now);
       else takeFrameWhileClosing(session, frame, now);
     }
-    path.acks.received(number, elicits, now);
+    path.acks.received(number, payload.length, elicits, now);
     if (path.state === 'suspect') path.acks.hurry();
   } catch (error) {
     if (error instanceof WireError) {

@@ -128,6 +128,16 @@ export class Recovery {
     return this.#packets[this.#head];
   }
 
+  /** When the second oldest outstanding packet was sent. */
+  get secondSentAt(): Instant | undefined {
+    let isFirst = true;
+    for (const packet of this.outstanding()) {
+      if (!isFirst) return packet.sentAt;
+      isFirst = false;
+    }
+    return undefined;
+  }
+
   /** @returns `undefined` if the ACK names a packet that was never sent. */
   acknowledge(ranges: readonly AckRange[], now: Instant): AckOutcome | undefined {
     const largest = ranges[0]?.largest ?? -1;

@@ -4,6 +4,8 @@ import type { Instant } from './contract.js';
 
 /** Before the first sample (RFC 9002 §6.2.2 has 333 ms, without a handshake's knowledge). */
 export const INITIAL_RTT_MS = 333;
+/** A probe timeout leaves this much for what has nothing to do with the network. */
+export const MIN_VARIANCE_MS = 4;
 /** Timers are no finer than this (RFC 9002 §6.1.2). */
 export const GRANULARITY_MS = 1;
 /**
@@ -71,6 +73,6 @@ export class RttEstimator {
 
   /** How long after sending an acknowledgement should be here (RFC 9002 §6.2.1), without back-off. */
   probeTimeoutMs(maxAckDelayMs: number): number {
-    return this.#smoothed + Math.max(4 * this.#variance, GRANULARITY_MS) + maxAckDelayMs;
+    return this.#smoothed + Math.max(4 * this.#variance, MIN_VARIANCE_MS) + maxAckDelayMs;
   }
 }

@@ -194,13 +194,13 @@ function nextData(session: SessionState, now: Instant): Built | undefined {
   const paths = dataPaths(session);
   if (!pending.hasWork) {
     if (!pending.isBlocked) markAppLimited(paths);
-    return nextReinjection(session, paths, now);
+    return nextReinjection(session, paths, pending.isBlocked, now);
   }
   const views = paths.map((path) => viewOf(path, now));
   const choice = session.scheduler({
     paths: views,
     pendingBytes: pending.bytes,
-    creditBytes: session.streams?.sessionCredit ?? 0,
+    creditBytes: pending.creditBytes,
     lastPathId: session.lastPathId,
   });
   if (choice.type === 'wait') {
@@ -248,6 +248,7 @@ function viewOf(path: Path, now: Instant): PathView {
     arrivalMs: path.arrivalMs(packetBytes),
     smoothedRttMs: path.rtt.smoothedRttMs,
     minRttMs: path.rtt.minRttMs,
+    rttVarianceMs: path.rtt.rttVarianceMs,
     rate: path.ratePerMs,
     packetBytes,
   };
@@ -277,13 +278,18 @@ function markWaiting(paths: readonly Path[], views: readonly PathView[]): void {
 function nextReinjection(
   session: SessionState,
   paths: readonly Path[],
+  isBlocked: boolean,
   now: Instant,
 ): Built | undefined {
   if (paths.length < 2) return undefined;
   for (const path of paths) {
     const view = viewOf(path, now);
     if (!view.canSend || view.isBackup) continue;
-    const candidate = worstLaggard(session, path, paths, now + view.arrivalMs);
+    const candidate = worstLaggard(session, path, paths, {
+      arrivalMs: view.arrivalMs,
+      isBlocked,
+      now,
+    });
     if (candidate === undefined) continue;
     const limitBytes = view.packetBytes;
     const copies = piecesOf(session, candidate, limitBytes);
@@ -302,18 +308,33 @@ function worstLaggard(
   session: SessionState,
   path: Path,
   paths: readonly Path[],
-  arrivesAt: number,
+  here: { readonly arrivalMs: number; readonly isBlocked: boolean; readonly now: Instant },
 ): SentPacket | undefined {
   let worst: SentPacket | undefined;
+  let worstMs = 0;
   const gain = Math.max(REINJECT_MIN_GAIN_MS, path.rtt.minRttMs / 2);
   for (const other of paths) {
     if (other === path) continue;
     const candidate = firstWithData(session, other, true);
-    if (candidate === undefined || candidate.expectedArrivalAt < arrivesAt + gain) continue;
-    if (worst === undefined || candidate.expectedArrivalAt > worst.expectedArrivalAt)
-      worst = candidate;
+    if (candidate === undefined) continue;
+    const wait = remainingMs(other, candidate, here.isBlocked, here.now);
+    if (wait < here.arrivalMs + gain || wait <= worstMs) continue;
+    worst = candidate;
+    worstMs = wait;
   }
   return worst;
+}
+
+/**
+ * How long until a packet arrives, by the estimate when it was sent. One that is late, so that
+ * even its acknowledgement should be here, is taken to need as long again as it is late.
+ */
+function remainingMs(path: Path, packet: SentPacket, isBlocked: boolean, now: Instant): number {
+  const { minRttMs, rttVarianceMs } = path.rtt;
+  // With the window full there is nothing better to send: less patience.
+  const patienceMs = isBlocked ? REINJECT_MIN_GAIN_MS : 2 * rttVarianceMs;
+  const ackExpectedAt = packet.expectedArrivalAt + minRttMs / 2 + patienceMs;
+  return Math.max(packet.expectedArrivalAt - now, now - ackExpectedAt);
 }
 
 function coversAll(pieces: readonly Piece[], packet: SentPacket): boolean {

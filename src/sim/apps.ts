@@ -10,9 +10,17 @@ import { Prng } from './prng.js';
 
 /** A prime, so that a piece in a wrong place hardly ever looks right. */
 const PATTERN_BYTES = 65_521;
-const PATTERN = new Prng('pattern').bytes(2 * PATTERN_BYTES);
+/** Twice the same, so that a piece from anywhere in the first half is contiguous. */
+const PATTERN = repeated(new Prng('pattern').bytes(PATTERN_BYTES));
 const WRITE_BYTES = 65_536;
 const READ_BYTES = 1 << 20;
+
+function repeated(bytes: Uint8Array): Uint8Array {
+  const twice = new Uint8Array(2 * bytes.length);
+  twice.set(bytes);
+  twice.set(bytes, bytes.length);
+  return twice;
+}
 
 /** The bytes `[offset, offset + length)` of the endless content; at most 65,521 at a time. */
 export function contentAt(offset: number, length: number): Uint8Array {
@@ -92,7 +100,9 @@ export class Reader {
   lastReadAt: number;
   /** While set, nothing is read. */
   isPaused = false;
-  readonly #onRead: ((streamId: number, offset: number, length: number, now: number) => void) | undefined;
+  readonly #onRead:
+    | ((streamId: number, offset: number, length: number, now: number) => void)
+    | undefined;
 
   constructor(
     end: BedEnd,

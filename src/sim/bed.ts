@@ -24,7 +24,7 @@ import { simulatedCrypto } from './crypto.js';
 import { SimHost } from './host.js';
 import type { Box, LinkHops, SimPath } from './network.js';
 import type { LinkPair } from './presets.js';
-import { Prng } from './prng.js';
+import type { Prng } from './prng.js';
 import type { TcpConnection, TcpOptions } from './tcp.js';
 import { World } from './world.js';
 
@@ -259,7 +259,8 @@ export class Bed {
     if (!this.redials || this.#client?.session.isOpen !== true) return;
     const tries = this.#redials.get(name) ?? 0;
     this.#redials.set(name, tries + 1);
-    const delay = Math.min(REDIAL_MAX_MS, REDIAL_MS * 2 ** tries) * (0.75 + this.#random.float() / 2);
+    const delay =
+      Math.min(REDIAL_MAX_MS, REDIAL_MS * 2 ** tries) * (0.75 + this.#random.float() / 2);
     this.world.schedule(this.world.now + delay, () => {
       const isOpen = this.#client?.session.isOpen === true && this.clientHost.isAlive;
       if (isOpen && !this.#dialling.has(name)) this.openPath(name);
@@ -296,14 +297,17 @@ export class Bed {
     return this.specs.find((one) => one.name === name)?.carrier === 'tcp';
   }
 
-  /** The new connection works: the silent one before it is given up. */
+  /** A new connection works: either it or the one before it is given up. */
   #abandonOlder(name: string, carrierId: CarrierId, pathId: PathId): void {
     if (!this.#isStream(name)) return;
     for (const [other, otherName] of [...this.#pathOf]) {
       if (otherName !== name || other === carrierId) continue;
       const info = this.client.session.paths().find((one) => one.carrierId === other);
       if (info === undefined || info.pathId === pathId) continue;
-      if (info.state === 'suspect') this.clientHost.command(() => this.client.session.abandonPath(info.pathId));
+      // One connection a path: the older one if it has come back meanwhile, else the new one.
+      const useless = info.state === 'suspect' ? info.pathId : pathId;
+      this.clientHost.command(() => this.client.session.abandonPath(useless));
+      if (useless === pathId) return;
     }
   }
 
@@ -320,7 +324,8 @@ export class Bed {
 
   /** Runs until both ends know of the session. */
   establish(forMs = 10_000): boolean {
-    const isThere = () => this.client.session.lifecycle === 'established' && this.accepted.length > 0;
+    const isThere = () =>
+      this.client.session.lifecycle === 'established' && this.accepted.length > 0;
     return this.world.run({ until: isThere, forMs }) === 'done';
   }
 

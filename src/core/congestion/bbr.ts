@@ -8,6 +8,7 @@
  */
 
 import type { Instant } from '../contract.js';
+import { BaseRtt } from './base-rtt.js';
 import {
   type AckInfo,
   type CongestionController,
@@ -26,9 +27,9 @@ const BANDWIDTH_ROUNDS = 10;
 /** Start-up ends when three rounds brought less than a quarter more. */
 const FULL_GROWTH = 1.25;
 const FULL_ROUNDS = 3;
-/** Start-up also ends after a round that lost this share: the queue is full and short. */
-const STARTUP_LOSS_SHARE = 0.1;
-const STARTUP_LOSS_ROUNDS = 2;
+/** Start-up also ends after a round that lost this share, and no fewer packets: the queue is full. */
+const STARTUP_LOSS_SHARE = 0.05;
+const STARTUP_LOSS_PACKETS = 8;
 /** The smallest round trip is measured anew after this time without a sample as small. */
 const PROBE_RTT_INTERVAL_MS = 10_000;
 const PROBE_RTT_WINDOW_GAIN = 0.5;
@@ -42,24 +43,21 @@ type Mode = 'startup' | 'drain' | 'probeBandwidth' | 'probeRtt';
 export class Bbr implements CongestionController {
   readonly name = 'bbr';
   readonly #packetBytes: number;
-  readonly #bandwidth = new MaxFilter(BANDWIDTH_ROUNDS);
+  readonly #bandwidth = new MaxFilter();
   #mode: Mode = 'startup';
   #window: number;
   #round = 0;
   #roundEndBytes = 0;
   #roundLostBytes = 0;
   #roundStartBytes = 0;
-  #lossyRounds = 0;
   #fullBandwidth = 0;
   #fullRounds = 0;
   #filled = false;
-  #minRttMs = Number.POSITIVE_INFINITY;
-  #minRttAt = 0;
+  readonly #baseRtt = new BaseRtt();
   #cycleIndex = 0;
   #cycleAt = 0;
   #probeRttUntil: number | undefined;
   #smoothedRttMs = 0;
-  #jitterMs = 0;
 
   /** @param packetBytes the path's packet size. */
   constructor(packetBytes: number) {
@@ -101,20 +99,19 @@ export class Bbr implements CongestionController {
   }
 
   #bdpBytes(): number {
-    return this.#bandwidth.value * this.#minRttMs;
+    return this.#bandwidth.value * this.#baseRtt.valueMs;
   }
 
   acknowledged(info: AckInfo, now: Instant): void {
     this.#smoothedRttMs = info.smoothedRttMs;
-    this.#jitterMs = info.rttVarianceMs;
     const isRoundStart = this.#countRound(info);
     if (info.rate !== undefined) {
       if (!info.rate.isAppLimited || info.rate.bytesPerMs > this.#bandwidth.value) {
-        this.#bandwidth.update(info.rate.bytesPerMs, this.#round);
+        this.#bandwidth.update(info.rate.bytesPerMs, this.#round, BANDWIDTH_ROUNDS);
       }
     }
     if (isRoundStart) this.#checkFull(info);
-    this.#updateMinRtt(info, now);
+    this.#measureRtt(info, isRoundStart, now);
     this.#advance(info, now);
     this.#setWindow(info);
   }
@@ -125,12 +122,16 @@ export class Bbr implements CongestionController {
     }
     this.#round += 1;
     this.#roundEndBytes = info.deliveredBytes;
-    const delivered = info.deliveredBytes - this.#roundStartBytes;
-    const lossy = this.#roundLostBytes > STARTUP_LOSS_SHARE * (delivered + this.#roundLostBytes);
-    this.#lossyRounds = lossy ? this.#lossyRounds + 1 : 0;
+    if (!this.#filled) this.#filled = this.#wasRoundLossy(info);
     this.#roundStartBytes = info.deliveredBytes;
     this.#roundLostBytes = 0;
     return true;
+  }
+
+  #wasRoundLossy(info: AckInfo): boolean {
+    const lost = this.#roundLostBytes;
+    const total = lost + info.deliveredBytes - this.#roundStartBytes;
+    return lost > STARTUP_LOSS_SHARE * total && lost >= STARTUP_LOSS_PACKETS * this.#packetBytes;
   }
 
   #checkFull(info: AckInfo): void {
@@ -141,15 +142,15 @@ export class Bbr implements CongestionController {
     } else {
       this.#fullRounds += 1;
     }
-    this.#filled = this.#fullRounds >= FULL_ROUNDS || this.#lossyRounds >= STARTUP_LOSS_ROUNDS;
+    this.#filled = this.#fullRounds >= FULL_ROUNDS;
   }
 
-  #updateMinRtt(info: AckInfo, now: Instant): void {
-    const expired = now - this.#minRttAt > PROBE_RTT_INTERVAL_MS;
-    if (info.latestRttMs <= this.#minRttMs || (expired && this.#mode === 'probeRtt')) {
-      this.#minRttMs = info.latestRttMs;
-      this.#minRttAt = now;
-    } else if (expired && this.#mode === 'probeBandwidth') {
+  #measureRtt(info: AckInfo, isRoundStart: boolean, now: Instant): void {
+    this.#baseRtt.sample(info.latestRttMs);
+    if (this.#mode === 'probeRtt') return;
+    if (isRoundStart) this.#baseRtt.endRound(!this.#filled, now);
+    const isOld = now - this.#baseRtt.measuredAt > PROBE_RTT_INTERVAL_MS;
+    if (isOld && this.#mode === 'probeBandwidth') {
       this.#mode = 'probeRtt';
       this.#probeRttUntil = undefined;
     }
@@ -172,7 +173,7 @@ export class Bbr implements CongestionController {
 
   #advanceCycle(info: AckInfo, now: Instant): void {
     const gain = this.#pacingGain();
-    const elapsed = now - this.#cycleAt > this.#minRttMs;
+    const elapsed = now - this.#cycleAt > this.#baseRtt.valueMs;
     const drained = gain < 1 && info.inFlightBytes <= this.#bdpBytes();
     const probed =
       gain > 1 && (this.#roundLostBytes > 0 || info.inFlightBytes >= gain * this.#bdpBytes());
@@ -183,15 +184,13 @@ export class Bbr implements CongestionController {
   }
 
   #advanceProbeRtt(info: AckInfo, now: Instant): void {
-    const target = this.#probeRttWindow();
     if (this.#probeRttUntil === undefined) {
-      if (info.inFlightBytes > target) return;
-      this.#minRttMs = info.latestRttMs;
+      if (info.inFlightBytes > this.#probeRttWindow()) return;
       this.#probeRttUntil = now + Math.max(PROBE_RTT_MIN_MS, info.latestRttMs);
+      this.#baseRtt.restart();
     }
-    this.#minRttMs = Math.min(this.#minRttMs, info.latestRttMs);
     if (now < this.#probeRttUntil) return;
-    this.#minRttAt = now;
+    this.#baseRtt.replace(now);
     this.#probeRttUntil = undefined;
     this.#enterProbeBandwidth(now);
   }
@@ -208,9 +207,7 @@ export class Bbr implements CongestionController {
       return;
     }
     const gain = this.#filled ? WINDOW_GAIN : STARTUP_GAIN;
-    // Delay that varies by itself must be covered by the window, or it would look like a slow path.
-    const jitterBytes = this.#bandwidth.value * 4 * this.#jitterMs;
-    const target = gain * this.#bdpBytes() + jitterBytes + 3 * this.#packetBytes;
+    const target = gain * this.#bdpBytes() + 3 * this.#packetBytes;
     if (this.#filled) this.#window = Math.min(target, this.#window + info.ackedBytes);
     else if (this.#window < target || this.#bandwidth.value === 0) this.#window += info.ackedBytes;
     this.#window = Math.min(MAX_WINDOW_BYTES, Math.max(floor, this.#window));

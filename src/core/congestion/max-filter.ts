@@ -1,28 +1,22 @@
-/** The largest of the samples of the last `length` rounds, in O(1) memory and time. @module */
+/** The largest of the recent samples, in O(1) memory and time. @module */
 
-/** Kathleen Nichols' windowed maximum: the best three samples, each newer than the better one. */
+/**
+ * Kathleen Nichols' windowed maximum: the best few samples, each newer than the better one. What
+ * `at` and `length` count, rounds or milliseconds, is up to the user.
+ */
 export class MaxFilter {
-  readonly #length: number;
-  #best: { value: number; round: number }[] = [];
-
-  /** @param length in rounds. */
-  constructor(length: number) {
-    this.#length = length;
-  }
+  #best: { value: number; at: number }[] = [];
 
   get value(): number {
     return this.#best[0]?.value ?? 0;
   }
 
-  reset(): void {
-    this.#best = [];
-  }
-
-  update(value: number, round: number): void {
+  /** @param length samples older than this are forgotten. */
+  update(value: number, at: number, length: number): void {
     const best = this.#best;
     while (best.length > 0 && (best[best.length - 1]?.value ?? 0) <= value) best.pop();
-    best.push({ value, round });
-    while (best.length > 1 && (best[0]?.round ?? 0) + this.#length < round) best.shift();
+    best.push({ value, at });
+    while (best.length > 1 && (best[0]?.at ?? 0) + length < at) best.shift();
     if (best.length > 3) best.splice(1, best.length - 3);
   }
 }

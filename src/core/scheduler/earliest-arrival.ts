@@ -16,6 +16,9 @@ import {
   WAIT,
 } from './scheduler.js';
 
+/** How late a piece may be, in variances of the round trip, before it blocks the window. */
+const VARIANCES = 4;
+
 export function earliestArrival(input: SchedulerInput): Choice {
   const paths = preferred(input.paths);
   let best: PathView | undefined;
@@ -53,7 +56,8 @@ function guard(slow: PathView, paths: readonly PathView[], input: SchedulerInput
   for (const path of paths) {
     if (path === slow || path.minRttMs >= slow.minRttMs) continue;
     // The window opens again when the piece has arrived and the news of it is back.
-    const blockedMs = slow.arrivalMs + path.smoothedRttMs / 2 - path.arrivalMs;
+    const latestMs = slow.arrivalMs + VARIANCES * slow.rttVarianceMs;
+    const blockedMs = latestMs + path.smoothedRttMs / 2 - path.arrivalMs;
     if (blockedMs > 0) needed += path.rate * blockedMs;
   }
   const isFastest = needed === slow.packetBytes;

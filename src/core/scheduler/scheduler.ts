@@ -17,6 +17,7 @@ export interface PathView {
   readonly arrivalMs: number;
   readonly smoothedRttMs: number;
   readonly minRttMs: number;
+  readonly rttVarianceMs: number;
   /** Bytes per millisecond, by estimate. */
   readonly rate: number;
   /** The size of the packet that would be sent. */
@@ -27,7 +28,7 @@ export interface SchedulerInput {
   readonly paths: readonly PathView[];
   /** What waits to be sent now, in bytes. */
   readonly pendingBytes: number;
-  /** What the peer's flow control still allows, in bytes. */
+  /** What the peer's flow control and our own buffer still allow to be under way, in bytes. */
   readonly creditBytes: number;
   /** The path chosen last, for those who take turns. */
   readonly lastPathId: number | undefined;

@@ -16,6 +16,7 @@ export class ReceiveWindow {
   #consumed = 0;
   #advertised: number;
   #updatedAt: number;
+  #widenedAt = Number.NEGATIVE_INFINITY;
 
   /** Sizes in bytes. */
   constructor(window: number, maxWindow: number, now: Instant) {
@@ -32,6 +33,18 @@ export class ReceiveWindow {
 
   get windowBytes(): number {
     return this.#window;
+  }
+
+  /**
+   * Half of the window is full, and its beginning is missing: one path is much slower than others,
+   * and they must be able to go on meanwhile. Returns the new limit if there is one.
+   */
+  widen(rttMs: number, now: Instant): number | undefined {
+    if (this.#window >= this.#maxWindow || now - this.#widenedAt < rttMs) return undefined;
+    this.#widenedAt = now;
+    this.#window = Math.min(this.#maxWindow, this.#window * 2);
+    this.#advertised = Math.max(this.#advertised, this.#consumed + this.#window);
+    return this.#advertised;
   }
 
   /**

@@ -206,7 +206,8 @@ export class SendStream {
     let position = range.start;
     while (position < range.end) {
       const chunk = this.#chunks[index];
-      assert(chunk !== undefined, 'a range that is sent is held in memory');
+      const isHeld = chunk !== undefined && chunk.offset <= position;
+      assert(isHeld, 'a range that is sent is held in memory');
       const from = position - chunk.offset;
       const to = Math.min(chunk.bytes.length, range.end - chunk.offset);
       views.push(chunk.bytes.subarray(from, to));

@@ -36,7 +36,6 @@ interface Stream {
   readonly send: SendStream | undefined;
   readonly receive: ReceiveStream | undefined;
   readonly window: ReceiveWindow | undefined;
-  refusedWrite: boolean;
   toldReadable: boolean;
 }
 
@@ -45,6 +44,17 @@ export interface Piece {
   readonly range: Range;
   readonly fin: boolean;
   readonly isNew: boolean;
+}
+
+/** What waits to be sent. */
+export interface Pending {
+  readonly hasWork: boolean;
+  /** How much of it could be sent now. */
+  readonly bytes: number;
+  /** How much more may be under way before flow control, or the send buffer, stops new data. */
+  readonly creditBytes: number;
+  /** There is more to send, but what is under way holds it up. */
+  readonly isBlocked: boolean;
 }
 
 const UNIDIRECTIONAL = 2;
@@ -71,6 +81,8 @@ export class StreamTable {
   readonly #outbox: Outbox;
   readonly #streams = new Map<number, Stream>();
   readonly #active = new Set<SendStream>();
+  /** Streams whose last write was not taken whole. */
+  readonly #refused = new Set<number>();
   readonly #bidi: Kind;
   readonly #uni: Kind;
   readonly #window: ReceiveWindow;
@@ -126,7 +138,7 @@ export class StreamTable {
       this.#options.sendBufferBytes - this.#bufferedTotal,
     );
     const taken = Math.max(0, Math.min(space, bytes.length));
-    if (taken < bytes.length) stream.refusedWrite = true;
+    if (taken < bytes.length) this.#refused.add(streamId);
     if (taken === 0) return 0;
     send.write(taken === bytes.length ? bytes : bytes.subarray(0, taken));
     this.#bufferedTotal += taken;
@@ -149,6 +161,7 @@ export class StreamTable {
     this.#bufferedTotal -= send.bufferedBytes;
     send.reset(code);
     this.#active.delete(send);
+    this.#refused.delete(streamId);
     this.#outbox.control({ type: 'resetStream', streamId, code, finalSize: send.sentBytes });
   }
 
@@ -219,8 +232,26 @@ export class StreamTable {
     const advance = receive.receive(frame.offset, frame.data, frame.fin);
     this.#count(advance);
     if (receive.isStopped) this.#consumed(advance, now);
+    if (advance > 0) this.#widenIfHeldUp(stream, receive, now);
     this.#tellReadable(stream, receive);
     this.#closeIfDone(stream);
+  }
+
+  #widenIfHeldUp(stream: Stream, receive: ReceiveStream, now: Instant): void {
+    const { window } = stream;
+    if (window === undefined || receive.readableBytes > 0) return;
+    const heldBytes = receive.highestBytes - receive.readBytes;
+    const rttMs = this.#outbox.rttMs();
+    if (heldBytes > window.windowBytes / 2 && receive.finalSize === undefined) {
+      const maximum = window.widen(rttMs, now);
+      if (maximum !== undefined) {
+        receive.maxData = maximum;
+        this.#outbox.control({ type: 'maxStreamData', streamId: stream.id, maximum });
+      }
+    }
+    if (heldBytes <= this.#window.windowBytes / 2) return;
+    const maximum = this.#window.widen(rttMs, now);
+    if (maximum !== undefined) this.#outbox.control({ type: 'maxData', maximum });
   }
 
   #tellReadable(stream: Stream, receive: ReceiveStream): void {
@@ -286,10 +317,10 @@ export class StreamTable {
 
   /** Told at half of the limit, so that writes come in large pieces. */
   #tellWritable(stream: Stream, send: SendStream): void {
-    if (!stream.refusedWrite || this.#closing) return;
+    if (!this.#refused.has(stream.id) || this.#closing) return;
     if (send.bufferedBytes > this.#options.streamSendBufferBytes / 2) return;
     if (this.#bufferedTotal >= this.#options.sendBufferBytes) return;
-    stream.refusedWrite = false;
+    this.#refused.delete(stream.id);
     this.#outbox.event({ type: 'writable', streamId: stream.id });
   }
 
@@ -340,9 +371,12 @@ export class StreamTable {
     return this.#streams.size;
   }
 
-  /** What could be sent now, in bytes; `hasWork` also counts ends of streams. */
-  pending(): { hasWork: boolean; bytes: number; isBlocked: boolean } {
+  /**
+   * What could be sent now; `hasWork` also counts ends of streams.
+   */
+  pending(): Pending {
     let bytes = 0;
+    let creditBytes = Math.min(this.sessionCredit, this.#options.sendBufferBytes);
     let hasWork = false;
     let unsent = 0;
     for (const send of this.#active) {
@@ -352,10 +386,13 @@ export class StreamTable {
         continue;
       }
       hasWork = true;
+      const heldBytes = send.sentBytes - send.acknowledgedBytes;
+      creditBytes = Math.min(creditBytes, this.#options.streamSendBufferBytes - heldBytes);
       bytes +=
         send.lostBytes + Math.max(0, Math.min(send.unsentBytes, send.maxData - send.sentBytes));
     }
-    return { hasWork, bytes, isBlocked: !hasWork && unsent > 0 };
+    const isBlocked = !hasWork && (unsent > 0 || this.#refused.size > 0);
+    return { hasWork, bytes, creditBytes, isBlocked };
   }
 
   /** Whose turn it is: the highest priority first, equal ones in turn. */
@@ -409,7 +446,6 @@ export class StreamTable {
       send: !unidirectional || ours ? new SendStream(id, this.#peer.maxStreamData) : undefined,
       receive: window === undefined ? undefined : new ReceiveStream(id, window.advertised),
       window,
-      refusedWrite: false,
       toldReadable: false,
     };
     this.#streams.set(id, stream);
@@ -448,6 +484,7 @@ export class StreamTable {
     const { receive } = stream;
     if (receive !== undefined && !receive.isDone) return;
     if (!this.#streams.delete(stream.id)) return;
+    this.#refused.delete(stream.id);
     if (stream.send !== undefined) this.#active.delete(stream.send);
     this.#outbox.event({ type: 'streamClosed', streamId: stream.id });
     if (stream.id % 2 === this.#opener) return;

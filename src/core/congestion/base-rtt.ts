@@ -1,0 +1,66 @@
+/**
+ * The round trip of a path whose queues are empty: the smallest mean of a round, or of several
+ * short ones. A mean, since on a path whose delay varies by itself the smallest single sample
+ * promises what it can't keep.
+ *
+ * @module
+ */
+
+import type { Instant } from '../contract.js';
+
+/**
+ * The mean of fewer samples is too much a matter of luck; more rounds are taken together. While a
+ * path starts, its queues fill from round to round: there a few samples must do.
+ */
+const MIN_SAMPLES = 32;
+const MIN_SAMPLES_STARTING = 8;
+
+/** A mean that is larger by no more than this confirms the value. */
+const TOLERANCE = 0.02;
+const TOLERANCE_MS = 0.5;
+
+export class BaseRtt {
+  #sumMs = 0;
+  #count = 0;
+  #valueMs = Number.POSITIVE_INFINITY;
+  #measuredAt = 0;
+
+  /** In ms; before the first round its mean so far. */
+  get valueMs(): number {
+    if (Number.isFinite(this.#valueMs)) return this.#valueMs;
+    return this.#count === 0 ? Number.POSITIVE_INFINITY : this.#sumMs / this.#count;
+  }
+
+  /** When a round was as short as {@link valueMs} the last time. */
+  get measuredAt(): number {
+    return this.#measuredAt;
+  }
+
+  sample(rttMs: number): void {
+    this.#sumMs += rttMs;
+    this.#count += 1;
+  }
+
+  /** A round is over. */
+  endRound(isStarting: boolean, now: Instant): void {
+    if (this.#count < (isStarting ? MIN_SAMPLES_STARTING : MIN_SAMPLES)) return;
+    const mean = this.#sumMs / this.#count;
+    this.restart();
+    if (mean > this.#valueMs * (1 + TOLERANCE) + TOLERANCE_MS) return;
+    this.#valueMs = Math.min(this.#valueMs, mean);
+    this.#measuredAt = now;
+  }
+
+  /** Forgets the samples of the present round. */
+  restart(): void {
+    this.#sumMs = 0;
+    this.#count = 0;
+  }
+
+  /** What was measured since {@link restart} replaces the value, also if it is larger. */
+  replace(now: Instant): void {
+    if (this.#count > 0) this.#valueMs = this.#sumMs / this.#count;
+    this.#measuredAt = now;
+    this.restart();
+  }
+}
