@@ -186,7 +186,8 @@ export class Session {
    * The next bytes of a stream in order.
    *
    * @param limit at most this many bytes.
-   * @returns `'end'` after the last byte, `undefined` when there is nothing now.
+   * @returns `'end'` after the last byte, `undefined` when there is nothing now. A stream that was
+   *   reset has no end to read: the event `streamReset` tells of it.
    */
   read(streamId: number, limit: number, now: Instant): Uint8Array | 'end' | undefined {
     const result = this.#streams.read(streamId, limit, now);

@@ -31,6 +31,7 @@ export class ReceiveStream {
   #resetCode: number | undefined;
   #maxData: number;
   #stopped = false;
+  #endWasRead = false;
 
   constructor(id: number, maxData: number) {
     this.id = id;
@@ -73,9 +74,15 @@ export class ReceiveStream {
     return run !== undefined && run.start === this.#readOffset ? run.end - run.start : 0;
   }
 
-  /** Everything was read up to the end, or the peer gave up and the application was told. */
+  /** The application knows of the end, or wants to know no more, or the peer gave up. */
   get isDone(): boolean {
-    return this.#resetCode !== undefined || this.isAtEnd;
+    if (this.#resetCode !== undefined) return true;
+    return this.isAtEnd && (this.#endWasRead || this.#stopped);
+  }
+
+  /** The application was told that it has read everything. */
+  endWasRead(): void {
+    this.#endWasRead = true;
   }
 
   /** The application has read all there will ever be. */
@@ -232,10 +239,12 @@ export class ReceiveStream {
     if (finalSize > this.#maxData) {
       throw new PeerError('FLOW_CONTROL', `stream ${this.id}: reset at ${finalSize}`);
     }
+    // RFC 9000 §3.2: what is complete already is delivered all the same.
+    const wasComplete = this.isComplete;
     const advance = finalSize - this.#highest;
     this.#highest = finalSize;
     this.#finalSize = finalSize;
-    if (!this.isComplete) this.#resetCode = code;
+    if (!wasComplete) this.#resetCode = code;
     if (this.#resetCode !== undefined) this.#runs = [];
     return advance;
   }

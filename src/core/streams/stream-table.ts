@@ -180,16 +180,20 @@ export class StreamTable {
     this.#sending(this.#get(streamId)).priority = priority;
   }
 
-  /** Bytes in order; `end` when there will be no more; `undefined` when there are none now. */
+  /**
+   * Bytes in order; `end` after the last one; `undefined` when there are none now, or never again:
+   * the stream was reset, or its end was read before.
+   */
   read(streamId: number, limit: number, now: Instant): Uint8Array | 'end' | undefined {
     const stream = this.#streams.get(streamId);
-    if (stream === undefined) return 'end';
+    if (stream === undefined) return undefined;
     const receive = stream.receive;
     if (receive === undefined) throw new UsageError(`stream ${streamId} can only be written to`);
     const bytes = receive.read(limit);
     if (bytes === undefined) {
       stream.toldReadable = false;
       if (!receive.isAtEnd) return undefined;
+      receive.endWasRead();
       this.#closeIfDone(stream);
       return 'end';
     }
