@@ -342,6 +342,7 @@ export class Endpoint implements EndpointCore<EndpointEvent> {
     this.#sessions.delete(session);
     this.#client.sessionEnded(session);
     this.#server?.sessionEnded(session);
+    this.#context.detachClosed(session, undefined);
     for (const { pathId, carrierId } of session.paths()) {
       const path = session.pathById(pathId);
       if (path === undefined) continue;

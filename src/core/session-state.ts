@@ -31,6 +31,10 @@ export interface Copy {
   readonly pathIds: PathId[];
 }
 
+function limitOf(frame: Frame): number {
+  return frame.type === 'maxData' || frame.type === 'maxStreamData' ? frame.maximum : 0;
+}
+
 /** Makes the envelope of a JOIN; the client only. */
 export type JoinEnvelope = (pathId: PathId, firstByte: number) => Uint8Array;
 
@@ -114,14 +118,19 @@ export class SessionState {
   /** @throws PeerError if so many wait that only a misbehaving peer can be the cause. */
   queueControl(frame: Frame): void {
     const at = this.#replaceable(frame);
-    if (at >= 0) this.control.splice(at, 1);
+    const waiting = this.control[at];
+    if (waiting !== undefined) {
+      // What is repeated after a loss may be older than what waits.
+      if (limitOf(waiting) >= limitOf(frame)) return;
+      this.control.splice(at, 1);
+    }
     this.control.push(frame);
     if (this.control.length > MAX_PENDING_CONTROL_FRAMES) {
       throw new PeerError('LIMIT_EXCEEDED', 'it provokes more control frames than it acknowledges');
     }
   }
 
-  /** A newer limit replaces one that has not been sent yet. */
+  /** A higher limit replaces one that has not been sent yet. */
   #replaceable(frame: Frame): number {
     if (frame.type === 'maxData') return this.control.findIndex((one) => one.type === 'maxData');
     if (frame.type !== 'maxStreamData') return -1;
@@ -130,15 +139,16 @@ export class SessionState {
     );
   }
 
+  /** `closed` is the last event: what happens to paths and streams afterwards concerns nobody. */
   emit(event: SessionEvent): void {
-    this.events.push(event);
+    if (!this.#toldClosed) this.events.push(event);
   }
 
   /** The last event; told once. */
   emitClosed(error: SessionError | undefined): void {
     if (this.#toldClosed) return;
-    this.#toldClosed = true;
     this.emit(error === undefined ? { type: 'closed' } : { type: 'closed', error });
+    this.#toldClosed = true;
   }
 
   /** Takes a path id; `false` if it was used before. */
