@@ -220,6 +220,10 @@ export class Endpoint implements EndpointCore<EndpointEvent> {
       case 'data':
         return this.#data(packet, bytes, carrier, remote, now);
       case 'hello':
+        // What is attached has no more handshakes to do.
+        if (this.#context.routeOfCarrier(carrier.id) !== undefined) {
+          return this.#closeBroken(carrier);
+        }
         return this.#server?.hello(packet, bytes, carrier, remote, now);
       case 'join':
         return this.#join(packet, bytes, carrier, remote, now);

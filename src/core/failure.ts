@@ -41,21 +41,24 @@ export function packetsLost(
   path.congestion.lost(bytes, largestSentAt as Instant, path.recovery.inFlightBytes, now);
 }
 
-/** Queues all that is under way on a path for other paths; what arrives all the same is not sent. */
-export function reinjectOutstanding(session: SessionState, path: Path): void {
-  for (const packet of path.recovery.outstanding()) {
-    if (packet.isReinjected) continue;
-    packet.isReinjected = true;
-    requeue(session, packet.frames);
-    for (const sent of packet.frames) {
-      if (sent.kind === 'stream') path.counters.reinjectedBytes += sent.length;
-    }
+/** Queues what a packet carries for another path: whatever becomes of the packet, that counts. */
+export function reinject(session: SessionState, path: Path, packet: SentPacket): void {
+  if (packet.isReinjected) return;
+  packet.isReinjected = true;
+  requeue(session, packet.frames);
+  for (const sent of packet.frames) {
+    if (sent.kind === 'stream') path.counters.reinjectedBytes += sent.length;
   }
 }
 
-function hasOtherActive(session: SessionState, path: Path): boolean {
+/** Queues all that is under way on a path for other paths; what arrives all the same is not sent. */
+export function reinjectOutstanding(session: SessionState, path: Path): void {
+  for (const packet of path.recovery.outstanding()) reinject(session, path, packet);
+}
+
+function hasOtherHealthy(session: SessionState, path: Path): boolean {
   for (const other of session.paths.values()) {
-    if (other !== path && other.state === 'active') return true;
+    if (other !== path && other.isHealthy) return true;
   }
   return false;
 }
@@ -72,18 +75,22 @@ export function silenceDeadline(session: SessionState, path: Path): Instant | un
   return path.health.silenceDeadline(owedSince, path.rtt.probeTimeoutMs(0));
 }
 
-/** A probe timeout has passed without any acknowledgement. */
+/**
+ * A probe timeout has passed without any acknowledgement. After the first the path is in doubt: its
+ * data goes elsewhere at once, nothing new goes on it, and it is probed; any acknowledgement clears
+ * it. After the second it is suspect: it has to prove itself before it is used again.
+ */
 export function pathIsSilent(session: SessionState, path: Path, now: Instant): void {
   const { health, recovery } = path;
-  const isTelling = recovery.outstandingCount >= SUSPECT_AFTER_PACKETS || health.timeoutCount > 0;
-  if (isTelling) {
+  const isTelling = recovery.outstandingCount >= SUSPECT_AFTER_PACKETS;
+  if (health.timeoutCount > 0 && isTelling) {
     becomeSuspect(session, path, 'nothing was acknowledged in time', now);
     return;
   }
   health.timedOut(now);
-  path.addresses?.wentSilent(now);
-  health.probesWanted = SUSPECT_AFTER_PACKETS - recovery.outstandingCount;
-  if (hasOtherActive(session, path)) reinjectOutstanding(session, path);
+  const missing = SUSPECT_AFTER_PACKETS - recovery.outstandingCount;
+  health.probesWanted = Math.max(path.carrier.isStream ? 0 : 1, missing);
+  if (hasOtherHealthy(session, path)) reinjectOutstanding(session, path);
 }
 
 export function becomeSuspect(
@@ -97,7 +104,7 @@ export function becomeSuspect(
   path.addresses?.wentSilent(now);
   // With no other path, what is under way is best left to this one: a stream carrier delivers it
   // when it can, a datagram carrier's loss recovery sends it again.
-  if (hasOtherActive(session, path)) reinjectOutstanding(session, path);
+  if (hasOtherHealthy(session, path)) reinjectOutstanding(session, path);
   session.emit({
     type: 'path',
     pathId: path.id,

@@ -87,9 +87,10 @@ export class ServerHandshakes {
   readonly #envelopeKey: EnvelopeKey;
   readonly #retryKey: RetryKey;
   readonly #halfOpen = new Map<string, HalfOpen>();
+  readonly #perKey = new Map<string, number>();
   readonly #answered = new Set<string>();
   #cookieSecrets: [Uint8Array, Uint8Array];
-  #cookieSecretAt: number;
+  #cookiePeriod = Number.NEGATIVE_INFINITY;
 
   constructor(
     crypto: CryptoProvider,
@@ -107,7 +108,6 @@ export class ServerHandshakes {
     this.#envelopeKey = envelope;
     this.#retryKey = new RetryKey(crypto, retryKey(crypto, ring.doorKey));
     this.#cookieSecrets = [random(COOKIE_SECRET_BYTES), random(COOKIE_SECRET_BYTES)];
-    this.#cookieSecretAt = Number.NEGATIVE_INFINITY;
   }
 
   get halfOpenCount(): number {
@@ -125,6 +125,7 @@ export class ServerHandshakes {
     for (const [key, halfOpen] of this.#halfOpen) {
       if (now < halfOpen.expiresAt) break;
       this.#halfOpen.delete(key);
+      this.#countPerKey(halfOpen.entry, -1);
       expired.push(halfOpen);
     }
     return expired;
@@ -132,7 +133,20 @@ export class ServerHandshakes {
 
   /** The session exists now, or never will: a replay of its HELLO gets no answer. */
   finish(halfOpen: HalfOpen): void {
-    this.#halfOpen.delete(halfOpen.helloKey);
+    if (this.#halfOpen.delete(halfOpen.helloKey)) this.#countPerKey(halfOpen.entry, -1);
+  }
+
+  #countPerKey(entry: KeyEntry, change: number): void {
+    const keyId = toHex(entry.keyId);
+    const count = (this.#perKey.get(keyId) ?? 0) + change;
+    if (count > 0) this.#perKey.set(keyId, count);
+    else this.#perKey.delete(keyId);
+  }
+
+  #isFull(entry: KeyEntry): boolean {
+    const { maxHalfOpen, maxHalfOpenPerKey } = this.#limits;
+    if (this.#halfOpen.size >= maxHalfOpen) return true;
+    return (this.#perKey.get(toHex(entry.keyId)) ?? 0) >= maxHalfOpenPerKey;
   }
 
   hello(
@@ -158,7 +172,7 @@ export class ServerHandshakes {
       return this.#askForCookie(packet, remote, route.id, now);
     }
     const entry = this.#ring.find(route.id);
-    if (entry === undefined || this.#halfOpen.size >= this.#limits.maxHalfOpen) return SILENCE;
+    if (entry === undefined || this.#isFull(entry)) return SILENCE;
     return this.#answer(packet, helloKey, entry, { bytes, carrier, remote }, admit, now);
   }
 
@@ -203,6 +217,7 @@ export class ServerHandshakes {
       connectionIdKey: connectionIdKey(connectionId(this.#crypto, half.secret, 0, 'c2s')),
     };
     this.#halfOpen.set(helloKey, halfOpen);
+    this.#countPerKey(entry, 1);
     return { type: 'accept', halfOpen };
   }
 
@@ -257,13 +272,15 @@ export class ServerHandshakes {
     return this.#crypto.hmac(secret, bound).slice(0, COOKIE_BYTES);
   }
 
+  /** On a fixed grid, so that no secret is good for longer than two lifetimes (R-NOISE-5). */
   #rotateCookieSecret(now: Instant): void {
-    const age = now - this.#cookieSecretAt;
-    if (age < this.#limits.cookieLifetimeMs) return;
-    const isPreviousGood = age < 2 * this.#limits.cookieLifetimeMs;
+    const { cookieLifetimeMs } = this.#limits;
+    const period = Math.floor(now / cookieLifetimeMs);
+    if (period === this.#cookiePeriod) return;
+    const isPreviousGood = period === this.#cookiePeriod + 1;
     const previous = isPreviousGood ? this.#cookieSecrets[0] : this.#random(COOKIE_SECRET_BYTES);
     this.#cookieSecrets = [this.#random(COOKIE_SECRET_BYTES), previous];
-    this.#cookieSecretAt = now;
+    this.#cookiePeriod = period;
   }
 }
 

@@ -73,6 +73,8 @@ export const DEFAULT_SESSION_OPTIONS: SessionOptions = {
 export interface EndpointLimits {
   /** Sessions in the middle of a handshake, in all. */
   readonly maxHalfOpen: number;
+  /** The same with one key, so that no holder of a ticket can shut out the others. */
+  readonly maxHalfOpenPerKey: number;
   /** Above this many, a HELLO on a datagram carrier is asked for a cookie first. */
   readonly cookieAbove: number;
   readonly maxSessions: number;
@@ -89,6 +91,7 @@ export interface EndpointLimits {
 
 export const DEFAULT_ENDPOINT_LIMITS: EndpointLimits = {
   maxHalfOpen: 1_024,
+  maxHalfOpenPerKey: 256,
   cookieAbove: 64,
   maxSessions: 65_536,
   maxSessionsPerKey: 16_384,

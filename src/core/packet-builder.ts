@@ -189,7 +189,7 @@ export function buildPacket(
 function addAcks(session: SessionState, path: Path, draft: Draft, now: Instant): void {
   for (const other of session.paths.values()) {
     if (!other.acks.isPending) continue;
-    const isOurs = other === path || (other.state !== 'active' && path.isUsable);
+    const isOurs = other === path || (!other.isHealthy && path.isUsable);
     if (!isOurs) continue;
     const { ranges, delayUs } = other.acks.report(now);
     const frame: Frame = {

@@ -8,8 +8,8 @@
 import type { Instant } from './contract.js';
 
 /**
- * A path with fewer packets unacknowledged is probed first: one or two may be lost by themselves,
- * three in a row (at 2 % loss: once in 125,000) are not.
+ * A path with fewer packets unacknowledged is not suspect yet: one or two may be lost by
+ * themselves, three in a row (at 2 % loss: once in 125,000) are not.
  */
 export const SUSPECT_AFTER_PACKETS = 3;
 /** Packets with real data that a suspect path has to deliver before it is used again. */

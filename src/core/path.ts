@@ -166,6 +166,11 @@ export class Path {
     return this.#state === 'active' || this.#state === 'joining';
   }
 
+  /** Active, and not in doubt: everything on it was acknowledged in time. */
+  get isHealthy(): boolean {
+    return this.#state === 'active' && this.health.timeoutCount === 0;
+  }
+
   moveTo(state: PathState): void {
     assert(
       LEGAL_BEFORE[state].includes(this.#state),

@@ -6,7 +6,7 @@
 
 import type { Frame } from '../wire/index.js';
 import type { Instant, Transmit } from './contract.js';
-import { silenceDeadline } from './failure.js';
+import { reinject, silenceDeadline } from './failure.js';
 import { type Built, buildPacket } from './packet-builder.js';
 import type { Path } from './path.js';
 import type { SentPacket } from './recovery.js';
@@ -73,7 +73,7 @@ function nextPinned(session: SessionState, path: Path, now: Instant): Built | un
 
 function nextAck(session: SessionState, path: Path, now: Instant): Built | undefined {
   if (!path.acks.isDue(now)) return undefined;
-  if (path.isUsable) return buildPacket(session, path, {}, now);
+  if (path.isHealthy || path.state === 'joining') return buildPacket(session, path, {}, now);
   // The path it came by is doubtful: say it on the best one.
   const other = session.bestPath();
   return other === undefined ? undefined : buildPacket(session, other, {}, now);
@@ -218,15 +218,18 @@ function nextData(session: SessionState, now: Instant): Built | undefined {
   return built;
 }
 
-/** Paths that may carry data: the active ones; before any is, those being joined. */
+/** Paths that may carry data: the healthy ones; failing them those in doubt, or being joined. */
 function dataPaths(session: SessionState): Path[] {
-  const active: Path[] = [];
+  const healthy: Path[] = [];
+  const doubtful: Path[] = [];
   const joining: Path[] = [];
   for (const path of session.paths.values()) {
-    if (path.state === 'active') active.push(path);
+    if (path.isHealthy) healthy.push(path);
+    else if (path.state === 'active') doubtful.push(path);
     else if (path.state === 'joining') joining.push(path);
   }
-  return active.length > 0 ? active : joining;
+  if (healthy.length > 0) return healthy;
+  return doubtful.length > 0 ? doubtful : joining;
 }
 
 function viewOf(path: Path, now: Instant): PathView {
@@ -285,23 +288,18 @@ function nextReinjection(
   for (const path of paths) {
     const view = viewOf(path, now);
     if (!view.canSend || view.isBackup) continue;
-    const candidate = worstLaggard(session, path, paths, {
-      arrivalMs: view.arrivalMs,
-      isBlocked,
-      now,
-    });
-    if (candidate === undefined) continue;
-    const limitBytes = view.packetBytes;
-    const copies = piecesOf(session, candidate, limitBytes);
-    const built = buildPacket(session, path, { copies, limitBytes }, now);
-    if (built === undefined) continue;
-    candidate.isReinjected = coversAll(built.pieces, candidate);
-    if (candidate.isReinjected) return built;
-    // Too long for one packet here: its rest comes with the next ones.
-    splitReinjected(session, candidate, built.pieces);
-    return built;
+    const here = { arrivalMs: view.arrivalMs, isBlocked, now };
+    const laggard = worstLaggard(session, path, paths, here);
+    if (laggard === undefined) continue;
+    reinject(session, laggard.path, laggard.packet);
+    return buildPacket(session, path, { data: true }, now);
   }
   return undefined;
+}
+
+interface Laggard {
+  readonly path: Path;
+  readonly packet: SentPacket;
 }
 
 function worstLaggard(
@@ -309,17 +307,17 @@ function worstLaggard(
   path: Path,
   paths: readonly Path[],
   here: { readonly arrivalMs: number; readonly isBlocked: boolean; readonly now: Instant },
-): SentPacket | undefined {
-  let worst: SentPacket | undefined;
+): Laggard | undefined {
+  let worst: Laggard | undefined;
   let worstMs = 0;
   const gain = Math.max(REINJECT_MIN_GAIN_MS, path.rtt.minRttMs / 2);
   for (const other of paths) {
     if (other === path) continue;
-    const candidate = firstWithData(session, other, true);
-    if (candidate === undefined) continue;
-    const wait = remainingMs(other, candidate, here.isBlocked, here.now);
+    const packet = firstWithData(session, other, true);
+    if (packet === undefined) continue;
+    const wait = remainingMs(other, packet, here.isBlocked, here.now);
     if (wait < here.arrivalMs + gain || wait <= worstMs) continue;
-    worst = candidate;
+    worst = { path: other, packet };
     worstMs = wait;
   }
   return worst;
@@ -335,31 +333,6 @@ function remainingMs(path: Path, packet: SentPacket, isBlocked: boolean, now: In
   const patienceMs = isBlocked ? REINJECT_MIN_GAIN_MS : 2 * rttVarianceMs;
   const ackExpectedAt = packet.expectedArrivalAt + minRttMs / 2 + patienceMs;
   return Math.max(packet.expectedArrivalAt - now, now - ackExpectedAt);
-}
-
-function coversAll(pieces: readonly Piece[], packet: SentPacket): boolean {
-  let copied = 0;
-  for (const { range } of pieces) copied += range.end - range.start;
-  let carried = 0;
-  for (const sent of packet.frames) if (sent.kind === 'stream') carried += sent.length;
-  return copied >= carried;
-}
-
-/** What did not fit is queued like lost data: it goes out with what is sent next. */
-function splitReinjected(
-  session: SessionState,
-  packet: SentPacket,
-  copied: readonly Piece[],
-): void {
-  packet.isReinjected = true;
-  for (const sent of packet.frames) {
-    if (sent.kind !== 'stream') continue;
-    const piece = copied.find(
-      (one) => one.stream.id === sent.streamId && one.range.start === sent.offset,
-    );
-    const start = piece?.range.end ?? sent.offset;
-    session.streams?.lost(sent.streamId, start, sent.offset + sent.length, sent.fin);
-  }
 }
 
 /** When `nextTransmit` or a timer has something to do without any further input. */

@@ -83,11 +83,16 @@ export class ServerSide {
     return this.#unattached.size;
   }
 
+  /**
+   * Beyond the limit the oldest goes. A client is attached after a round trip: a flood of silent
+   * strangers has to fill all the places within one to keep it out.
+   */
   carrierAccepted(carrier: Carrier): void {
-    if (this.#unattached.size >= this.#context.limits.maxUnattachedCarriers) {
-      this.#context.closeCarrier(carrier);
-    } else {
-      this.#unattached.add(carrier);
+    this.#unattached.add(carrier);
+    for (const oldest of this.#unattached) {
+      if (this.#unattached.size <= this.#context.limits.maxUnattachedCarriers) return;
+      this.#unattached.delete(oldest);
+      this.#context.closeCarrier(oldest);
     }
   }
 
@@ -109,8 +114,13 @@ export class ServerSide {
     if (outcome.type === 'reply') this.#context.send(carrier, remote, outcome.bytes);
     if (outcome.type !== 'accept') return;
     const { halfOpen } = outcome;
-    if (carrier.isStream) this.#halfOpenByCarrier.set(carrier.id, halfOpen);
-    else this.#halfOpenByConnectionId.set(halfOpen.connectionIdKey, halfOpen);
+    if (carrier.isStream) {
+      // One at a time: a stream carrier has one path at most.
+      this.#dropHalfOpenOf(carrier);
+      this.#halfOpenByCarrier.set(carrier.id, halfOpen);
+    } else {
+      this.#halfOpenByConnectionId.set(halfOpen.connectionIdKey, halfOpen);
+    }
     this.#halfOpenBySessionId.set(connectionIdKey(halfOpen.sessionId), halfOpen);
     this.#context.send(carrier, remote, halfOpen.accept);
   }
@@ -160,15 +170,18 @@ export class ServerSide {
     from: { bytes: number; carrier: Carrier; remote: Address | undefined },
     now: Instant,
   ): boolean {
-    if (!this.#admit(halfOpen.entry, halfOpen.peer, now)) return false;
     const { bytes, carrier, remote } = from;
+    const isFirst = pathId === FIRST_PATH;
+    // A path has one carrier: a copy that was sent to another socket must not bind it there.
+    if (isFirst && carrier !== halfOpen.carrier) return false;
+    if (!this.#admit(halfOpen.entry, halfOpen.peer, now)) return false;
     const { crypto, random, options } = this.#context;
     const parts = { role: 'server', options, crypto, random, now } as const;
     const session = new Session(parts, this.#context.touch);
     session.establish(halfOpen, now);
-    const isFirst = pathId === FIRST_PATH;
-    const isProven = isFirst && remote === halfOpen.remote;
-    const path = session.makePath(pathId, carrier, remote, isProven, now);
+    // Who made a packet of this session has read the ACCEPT, which went to this address only.
+    const address = isFirst ? halfOpen.remote : remote;
+    const path = session.makePath(pathId, carrier, address, isFirst, now);
     session.adoptPath(path, isFirst ? Math.max(1, now - halfOpen.acceptedAt) : undefined, now);
     // A packet that is not authentic leaves no trace but the work of having tried it.
     const isAttached = this.#context.attach(session, path);
@@ -186,7 +199,6 @@ export class ServerSide {
   /** Path 0 belongs to the session although nothing has come on it yet. */
   #adoptFirst(halfOpen: HalfOpen, session: Session, now: Instant): void {
     const { carrier, remote } = halfOpen;
-    // Whoever made a packet of this session has read the ACCEPT, which went to this address only.
     const path = session.makePath(FIRST_PATH, carrier, remote, true, now);
     session.adoptPath(path, undefined, now);
     const isThere = !carrier.isClosed && this.#context.attach(session, path);
@@ -224,11 +236,21 @@ export class ServerSide {
 
   #forgetHalfOpen(halfOpen: HalfOpen): void {
     this.#halfOpenByConnectionId.delete(halfOpen.connectionIdKey);
-    this.#halfOpenByCarrier.delete(halfOpen.carrier.id);
+    if (this.#halfOpenByCarrier.get(halfOpen.carrier.id) === halfOpen) {
+      this.#halfOpenByCarrier.delete(halfOpen.carrier.id);
+    }
     this.#halfOpenBySessionId.delete(connectionIdKey(halfOpen.sessionId));
   }
 
+  #dropHalfOpenOf(carrier: Carrier): void {
+    const halfOpen = this.#halfOpenByCarrier.get(carrier.id);
+    if (halfOpen === undefined) return;
+    this.#handshakes.finish(halfOpen);
+    this.#forgetHalfOpen(halfOpen);
+  }
+
   #attached(carrier: Carrier): void {
+    this.#dropHalfOpenOf(carrier);
     this.#unattached.delete(carrier);
     if (carrier.records !== undefined) carrier.records.maxRecordBytes = SPEC_MAX_PACKET_BYTES;
   }

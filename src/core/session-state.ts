@@ -212,7 +212,7 @@ export class SessionState {
     let bestScore = Number.POSITIVE_INFINITY;
     for (const path of this.paths.values()) {
       if (!path.isOpen) continue;
-      const penalty = path.state === 'active' ? 0 : path.state === 'joining' ? 1e6 : 1e7;
+      const penalty = path.isHealthy ? 0 : path.state === 'suspect' ? 1e7 : 1e6;
       const score = penalty + path.arrivalMs(0) + (path.isBackup ? 1e4 : 0);
       if (score >= bestScore) continue;
       best = path;

@@ -270,7 +270,8 @@ export class Bed {
   #clientCarrierClosed(carrierId: CarrierId): void {
     const name = this.#pathOf.get(carrierId);
     this.#pathOf.delete(carrierId);
-    if (name !== undefined && this.clientCarriers.get(name) === carrierId) this.#redialLater(name);
+    const hasOther = [...this.#pathOf.values()].some((other) => other === name);
+    if (name !== undefined && !hasOther) this.#redialLater(name);
   }
 
   #clientEvent(event: EndpointEvent): void {

@@ -14,6 +14,7 @@ import type { Range } from '../range-set.js';
 import { ReceiveStream } from './receive-stream.js';
 import { ReceiveWindow } from './receive-window.js';
 import { SendStream } from './send-stream.js';
+import { type Kind, newKind, streamIndex, UNIDIRECTIONAL } from './stream-kind.js';
 
 /** Limits that the peer gave in the handshake. */
 export interface PeerLimits {
@@ -57,23 +58,6 @@ export interface Pending {
   readonly isBlocked: boolean;
 }
 
-const UNIDIRECTIONAL = 2;
-
-/** Stream ids (RFC 9000 §2.1). */
-export function streamIndex(streamId: number): number {
-  return Math.floor(streamId / 4);
-}
-
-/** One kind of stream, bidirectional or not, in both directions of opening. */
-interface Kind {
-  openedByUs: number;
-  allowedToUs: number;
-  openedByPeer: number;
-  allowedToPeer: number;
-  closedByPeer: number;
-  readonly window: number;
-}
-
 export class StreamTable {
   readonly #opener: 0 | 1;
   readonly #options: SessionOptions;
@@ -105,8 +89,8 @@ export class StreamTable {
     this.#peer = peer;
     this.#outbox = outbox;
     this.#peerMaxData = peer.maxData;
-    this.#bidi = kind(peer.maxStreamsBidi, options.maxStreamsBidi);
-    this.#uni = kind(peer.maxStreamsUni, options.maxStreamsUni);
+    this.#bidi = newKind(peer.maxStreamsBidi, options.maxStreamsBidi);
+    this.#uni = newKind(peer.maxStreamsUni, options.maxStreamsUni);
     this.#window = new ReceiveWindow(
       options.receiveWindowBytes,
       options.maxReceiveWindowBytes,
@@ -163,6 +147,7 @@ export class StreamTable {
     this.#active.delete(send);
     this.#refused.delete(streamId);
     this.#outbox.control({ type: 'resetStream', streamId, code, finalSize: send.sentBytes });
+    this.#tellWritable();
   }
 
   stopSending(streamId: number, code: number, now: Instant): void {
@@ -315,17 +300,23 @@ export class StreamTable {
     const stream = this.#streams.get(streamId);
     if (stream?.send === undefined) return;
     this.#bufferedTotal -= stream.send.acknowledged(start, end, fin);
-    this.#tellWritable(stream, stream.send);
+    this.#tellWritable();
     this.#closeIfDone(stream);
   }
 
-  /** Told at half of the limit, so that writes come in large pieces. */
-  #tellWritable(stream: Stream, send: SendStream): void {
-    if (!this.#refused.has(stream.id) || this.#closing) return;
-    if (send.bufferedBytes > this.#options.streamSendBufferBytes / 2) return;
-    if (this.#bufferedTotal >= this.#options.sendBufferBytes) return;
-    this.#refused.delete(stream.id);
-    this.#outbox.event({ type: 'writable', streamId: stream.id });
+  /**
+   * Told at half of a stream's limit, so that writes come in large pieces. Whatever makes room
+   * makes it for all: a stream may have been refused because of what others had written.
+   */
+  #tellWritable(): void {
+    if (this.#closing) return;
+    for (const streamId of this.#refused) {
+      if (this.#bufferedTotal >= this.#options.sendBufferBytes) return;
+      const buffered = this.#streams.get(streamId)?.send?.bufferedBytes ?? 0;
+      if (buffered > this.#options.streamSendBufferBytes / 2) continue;
+      this.#refused.delete(streamId);
+      this.#outbox.event({ type: 'writable', streamId });
+    }
   }
 
   resetAcknowledged(streamId: number): void {
@@ -503,15 +494,4 @@ export class StreamTable {
       maximum: allowed,
     });
   }
-}
-
-function kind(allowedToUs: number, allowedToPeer: number): Kind {
-  return {
-    openedByUs: 0,
-    allowedToUs,
-    openedByPeer: 0,
-    allowedToPeer,
-    closedByPeer: 0,
-    window: allowedToPeer,
-  };
 }

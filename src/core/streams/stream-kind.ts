@@ -1,0 +1,31 @@
+/** Stream ids (RFC 9000 §2.1), and how many streams of a kind there may be. @module */
+
+/** The bit of a stream id that says so; bit 0 tells the opener. */
+export const UNIDIRECTIONAL = 2;
+
+/** Counts the streams of one kind and opener from 0. */
+export function streamIndex(streamId: number): number {
+  return Math.floor(streamId / 4);
+}
+
+/** One kind of stream, bidirectional or not, in both directions of opening. */
+export interface Kind {
+  openedByUs: number;
+  allowedToUs: number;
+  openedByPeer: number;
+  allowedToPeer: number;
+  closedByPeer: number;
+  /** How many of the peer's may be open at a time. */
+  readonly window: number;
+}
+
+export function newKind(allowedToUs: number, allowedToPeer: number): Kind {
+  return {
+    openedByUs: 0,
+    allowedToUs,
+    openedByPeer: 0,
+    allowedToPeer,
+    closedByPeer: 0,
+    window: allowedToPeer,
+  };
+}
