@@ -11,6 +11,12 @@ import { SUSPECT_AFTER_PACKETS } from './path-health.js';
 import type { SentFrame, SentPacket } from './recovery.js';
 import type { SessionState } from './session-state.js';
 
+/**
+ * A server keeps so many paths more than it allows: the client counts what it has abandoned as
+ * closed at once, but the word of that arrives later, perhaps on the very path that it opens.
+ */
+const PATHS_IN_TRANSITION = 4;
+
 /** Queues what a packet carried to be sent again, as far as it still matters. */
 function requeue(session: SessionState, frames: readonly SentFrame[]): void {
   for (const sent of frames) {
@@ -149,6 +155,25 @@ export function activate(session: SessionState, path: Path, reason: string): voi
     state: 'active',
     reason,
   });
+}
+
+/** Whether one more path may be opened; a long silent one makes room. */
+export function makeRoomForPath(session: SessionState): boolean {
+  const open = [...session.openPaths()];
+  const isServer = session.role === 'server';
+  const { maxPaths } = session.options;
+  const limit = isServer
+    ? maxPaths + PATHS_IN_TRANSITION
+    : Math.min(maxPaths, session.peer?.maxPaths ?? maxPaths);
+  if (open.length < limit) return true;
+  const suspects = open.filter((path) => path.state === 'suspect');
+  // A client that keeps to the limit has given up one that we still count.
+  const candidates = suspects.length === 0 && isServer ? open : suspects;
+  candidates.sort((a, b) => a.lastReceivedAt - b.lastReceivedAt);
+  const oldest = candidates[0];
+  if (oldest === undefined) return false;
+  closePath(session, oldest, 'silent, and another path needs its place', { tellPeer: 1 });
+  return true;
 }
 
 /** The path is gone for good; all it had under way goes elsewhere. */

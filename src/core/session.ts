@@ -32,7 +32,13 @@ import {
   WIRE_CODES,
 } from './errors.js';
 import type { SessionEvent } from './events.js';
-import { closePath, packetsLost, pathIsSilent, silenceDeadline } from './failure.js';
+import {
+  closePath,
+  makeRoomForPath,
+  packetsLost,
+  pathIsSilent,
+  silenceDeadline,
+} from './failure.js';
 import {
   DEFAULT_DATAGRAM_BYTES,
   Path,
@@ -347,14 +353,7 @@ export class Session {
 
   /** @internal Whether one more path may be opened; a long silent one makes room. */
   makeRoomForPath(): boolean {
-    const open = [...this.#state.openPaths()];
-    if (open.length < this.#state.options.maxPaths) return true;
-    const suspects = open.filter((path) => path.state === 'suspect');
-    suspects.sort((a, b) => a.lastReceivedAt - b.lastReceivedAt);
-    const oldest = suspects[0];
-    if (oldest === undefined) return false;
-    closePath(this.#state, oldest, 'silent, and another path needs its place', { tellPeer: 1 });
-    return true;
+    return makeRoomForPath(this.#state);
   }
 
   /** @internal */
