@@ -53,13 +53,17 @@ function helps(slow: PathView, paths: readonly PathView[], pendingBytes: number)
 /** Whether what faster paths can send meanwhile still fits into the receive window. */
 function guard(slow: PathView, paths: readonly PathView[], input: SchedulerInput): Choice {
   let needed = slow.packetBytes;
+  let fastest = slow;
   for (const path of paths) {
     if (path === slow || path.minRttMs >= slow.minRttMs) continue;
+    if (path.minRttMs < fastest.minRttMs) fastest = path;
     // The window opens again when the piece has arrived and the news of it is back.
     const latestMs = slow.arrivalMs + VARIANCES * slow.rttVarianceMs;
     const blockedMs = latestMs + path.smoothedRttMs / 2 - path.arrivalMs;
     if (blockedMs > 0) needed += path.rate * blockedMs;
   }
   const isFastest = needed === slow.packetBytes;
-  return isFastest || needed <= input.creditBytes ? send(slow.pathId) : WAIT;
+  if (isFastest || needed <= input.creditBytes) return send(slow.pathId);
+  // Nothing would ever end the wait for a path that is free already.
+  return fastest.canSend ? send(fastest.pathId) : WAIT;
 }
