@@ -235,7 +235,8 @@ function addCopy(piece: Piece, draft: Draft): void {
   const end = Math.min(range.end, start + Math.max(0, room));
   const isWhole = end === range.end;
   if (room < 0 || (end === start && !(fin && isWhole))) return;
-  draft.addPiece({ ...piece, range: { start, end }, fin: fin && isWhole }, false);
+  const copy = { stream, range: { start, end }, fin: fin && isWhole, isNew: false };
+  draft.addPiece(copy, false);
 }
 
 function seal(
@@ -253,7 +254,7 @@ function seal(
   for (const chunk of sealed) length += chunk.length;
   const chunks = [path.carrier.isStream ? withRecordHeader(header, length) : header, ...sealed];
   const bytes = length + (path.carrier.isStream ? RECORD_HEADER_BYTES : 0);
-  account(path, draft, bytes, contents, now);
+  account(session, path, draft, bytes, contents, now);
   const remote = contents.to ?? path.addresses?.current;
   if (remote !== undefined) path.addresses?.sent(remote, bytes);
   if (path.carrier.isStream) {
@@ -286,7 +287,22 @@ function withRecordHeader(header: Uint8Array, length: number): Uint8Array {
   return record;
 }
 
-function account(path: Path, draft: Draft, bytes: number, contents: Contents, now: Instant): void {
+function count(session: SessionState, pieces: readonly Piece[]): void {
+  for (const { range, isNew } of pieces) {
+    if (isNew) session.counters.sentNewBytes += range.end - range.start;
+    else session.counters.sentAgainBytes += range.end - range.start;
+  }
+}
+
+function account(
+  session: SessionState,
+  path: Path,
+  draft: Draft,
+  bytes: number,
+  contents: Contents,
+  now: Instant,
+): void {
+  count(session, draft.pieces);
   // Silence of an address that may be anyone's says nothing of the path.
   if (!draft.elicits || goesElsewhere(path, contents)) {
     path.recovery.skipNumber();

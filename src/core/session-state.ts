@@ -67,6 +67,8 @@ export class SessionState {
   readonly events: SessionEvent[] = [];
   readonly control: Frame[] = [];
   readonly copies: Copy[] = [];
+  /** Stream bytes put into packets: for the first time, and again. */
+  readonly counters = { sentNewBytes: 0, sentAgainBytes: 0 };
   readonly usedPathIds = new RangeSet();
   readonly #earlyStatuses = new Map<PathId, ToldStatus>();
   readonly createdAt: Instant;

@@ -124,6 +124,11 @@ export class Session {
     return this.#state.streams?.bufferedBytes ?? 0;
   }
 
+  /** Stream bytes that were put into packets: for the first time, and again (lost, or elsewhere). */
+  get counters(): { readonly sentNewBytes: number; readonly sentAgainBytes: number } {
+    return this.#state.counters;
+  }
+
   get streamCount(): number {
     return this.#state.streams?.streamCount ?? 0;
   }

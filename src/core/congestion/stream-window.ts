@@ -29,12 +29,14 @@ const BANDWIDTH_MIN_MS = 500;
 const STARTUP_GAIN = 2;
 const FULL_GROWTH = 1.25;
 const FULL_ROUNDS = 3;
+/** Of what is acknowledged, the share by which the window may grow. */
+const GROWTH_SHARE = 0.5;
 /** Start-up also ends when so many products are in flight: all but one of them stand in a queue. */
 const STARTUP_MAX_PRODUCTS = 2.5;
 /** The first rounds say little: their packets were few. */
 const STARTUP_MIN_ROUNDS = 4;
 /** A standing queue hides the smallest round trip: let it drain for a round this often. */
-const DRAIN_INTERVAL_MS = 10_000;
+const DRAIN_INTERVAL_MS = 20_000;
 const DRAIN_GAIN = 0.75;
 
 export class StreamWindow implements CongestionController {
@@ -135,7 +137,9 @@ export class StreamWindow implements CongestionController {
       this.#window = this.#drainWindow();
     } else if (this.#filled) {
       const slackBytes = WINDOW_SLACK_BYTES + WINDOW_SLACK_MS * this.#bandwidth.value;
-      this.#window = WINDOW_GAIN * productBytes + slackBytes;
+      const target = WINDOW_GAIN * productBytes + slackBytes;
+      // A jump would be a burst into queues that may not hold it.
+      this.#window = Math.min(target, this.#window + GROWTH_SHARE * info.ackedBytes);
     } else if (!info.isAppLimited) {
       // As slow start does: twice as much each round while all of it is used; but no more than
       // twice what a round has delivered, since the rest would wait in the carrier's buffer.
