@@ -188,7 +188,10 @@ export function closePath(
   path.moveTo('closed');
   session.paths.delete(path.id);
   if (options.tellPeer !== undefined && session.isRunning) {
-    session.queueControl({ type: 'pathAbandon', pathId: path.id, code: options.tellPeer });
+    const frame = { type: 'pathAbandon', pathId: path.id, code: options.tellPeer } as const;
+    session.queueControl(frame);
+    // Without another path the word would have to wait for one, which the peer may not see need of.
+    if (session.activePathCount === 0) session.farewells.push({ path, frames: [frame] });
   }
   session.emit({
     type: 'path',

@@ -91,7 +91,7 @@ function takeFrames(
     for (const frame of frames) {
       if (isAckEliciting(frame)) elicits = true;
       if (session.isRunning) takeFrame(session, path, frame, now);
-      else takeFrameWhileClosing(session, frame, now);
+      else takeFrameWhileClosing(session, path, frame, now);
     }
     path.acks.received(number, payload.length, elicits, now);
     if (path.state === 'suspect') path.acks.hurry();
@@ -135,7 +135,7 @@ function takeFrame(session: SessionState, path: Path, frame: Frame, now: Instant
     case 'pathResponse':
       return takeResponse(session, frame.data, now);
     case 'close':
-      return takeClose(session, frame);
+      return takeClose(session, path, frame);
     case 'pathAbandon':
       return takeAbandon(session, frame.pathId as PathId, frame.code);
     case 'pathStatus':
@@ -143,9 +143,14 @@ function takeFrame(session: SessionState, path: Path, frame: Frame, now: Instant
   }
 }
 
-function takeFrameWhileClosing(session: SessionState, frame: Frame, now: Instant): void {
+function takeFrameWhileClosing(
+  session: SessionState,
+  path: Path,
+  frame: Frame,
+  now: Instant,
+): void {
   if (frame.type === 'ack') takeAck(session, frame, now);
-  if (frame.type === 'close') takeClose(session, frame);
+  if (frame.type === 'close') takeClose(session, path, frame);
 }
 
 function knownPath(session: SessionState, pathId: PathId): Path | undefined {
@@ -251,8 +256,10 @@ function resetEstimates(session: SessionState, path: Path): void {
   path.recovery.resetReordering();
 }
 
-function takeClose(session: SessionState, frame: CloseFrame): void {
+/** protocol.md#close: the end is acknowledged, and then there is nothing more to say. */
+function takeClose(session: SessionState, path: Path, frame: CloseFrame): void {
   const { application, code, reason } = frame;
+  if (session.isOpen) session.farewells.push({ path, frames: [] });
   if (code === WIRE_CODES.NO_ERROR) return finishClosed(session);
   if (!application && code === WIRE_CODES.SUPERSEDED) {
     return finishClosed(session, new SupersededError('a newer session of this instance took over'));

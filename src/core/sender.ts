@@ -23,6 +23,8 @@ const REINJECT_MIN_GAIN_MS = 5;
 const PING: Frame = { type: 'ping' };
 
 export function nextTransmit(session: SessionState, now: Instant): Transmit | undefined {
+  const farewell = nextFarewell(session, now);
+  if (farewell !== undefined) return farewell;
   if (session.lifecycle === 'closing') return nextClose(session, now);
   if (!session.isRunning) return undefined;
   const built =
@@ -31,6 +33,16 @@ export function nextTransmit(session: SessionState, now: Instant): Transmit | un
     nextControl(session, now) ??
     nextData(session, now);
   return built?.transmit;
+}
+
+function nextFarewell(session: SessionState, now: Instant): Transmit | undefined {
+  for (;;) {
+    const farewell = session.farewells.shift();
+    if (farewell === undefined) return undefined;
+    const { path, frames } = farewell;
+    const built = path.carrier.isClosed ? undefined : buildPacket(session, path, { frames }, now);
+    if (built !== undefined) return built.transmit;
+  }
 }
 
 function nextClose(session: SessionState, now: Instant): Transmit | undefined {

@@ -35,6 +35,12 @@ function limitOf(frame: Frame): number {
   return frame.type === 'maxData' || frame.type === 'maxStreamData' ? frame.maximum : 0;
 }
 
+/** A last packet, of a path or session that ends: sent once, never repeated. */
+export interface Farewell {
+  readonly path: Path;
+  readonly frames: readonly Frame[];
+}
+
 /** Makes the envelope of a JOIN; the client only. */
 export type JoinEnvelope = (pathId: PathId, firstByte: number) => Uint8Array;
 
@@ -67,6 +73,7 @@ export class SessionState {
   readonly events: SessionEvent[] = [];
   readonly control: Frame[] = [];
   readonly copies: Copy[] = [];
+  readonly farewells: Farewell[] = [];
   /** Stream bytes put into packets: for the first time, and again. */
   readonly counters = { sentNewBytes: 0, sentAgainBytes: 0 };
   readonly usedPathIds = new RangeSet();
