@@ -38,6 +38,11 @@ import type { Ticket } from './ticket.js';
 /** A HELLO on a datagram carrier is repeated after this time, doubling up to the maximum. */
 const HELLO_REPEAT_MS = 250;
 const HELLO_REPEAT_MAX_MS = 4_000;
+/**
+ * ACCEPTs that are looked at between two HELLOs of an attempt. Each costs a Diffie-Hellman
+ * computation, and whoever sees a HELLO can forge one.
+ */
+export const MAX_ACCEPTS_PER_HELLO = 64;
 
 export interface Attempt {
   readonly carrier: Carrier;
@@ -49,6 +54,8 @@ export interface Attempt {
   readonly message: Uint8Array;
   cookie: Uint8Array | undefined;
   sentCount: number;
+  /** ACCEPTs since the last HELLO. */
+  acceptCount: number;
   sentAt: number;
   nextAt: number;
 }
@@ -122,6 +129,7 @@ export class ClientHandshake {
       message,
       cookie: undefined,
       sentCount: 0,
+      acceptCount: 0,
       sentAt: now,
       nextAt: now,
     });
@@ -158,6 +166,7 @@ export class ClientHandshake {
         attempt.nextAt = now + Math.min(HELLO_REPEAT_MAX_MS, wait);
       }
       attempt.sentCount += 1;
+      attempt.acceptCount = 0;
       attempt.sentAt = now;
       return { attempt, bytes };
     }
@@ -175,14 +184,12 @@ export class ClientHandshake {
   accepted(carrier: Carrier, packet: AcceptPacket, now: Instant): Accepted | undefined {
     const attempt = this.#attempts.get(connectionIdKey(packet.echo));
     if (attempt === undefined || attempt.carrier !== carrier) return undefined;
-    const payload = attempt.noise.readMessage(packet.noise);
-    if (payload === undefined) {
-      // The state of a failed handshake is of no more use; its place is taken by a fresh one.
-      this.#attempts.delete(connectionIdKey(packet.echo));
-      this.try(carrier, attempt.remote, now);
-      return undefined;
-    }
-    const agreement = this.#agree(attempt.noise, payload);
+    if (attempt.acceptCount >= MAX_ACCEPTS_PER_HELLO) return undefined;
+    attempt.acceptCount += 1;
+    // Read with a copy: a forged ACCEPT must not spoil the state that the true one needs.
+    const noise = attempt.noise.clone();
+    const payload = noise.readMessage(packet.noise);
+    const agreement = payload === undefined ? undefined : this.#agree(noise, payload);
     if (agreement === undefined) return undefined;
     const rttMs = attempt.sentCount === 1 ? now - attempt.sentAt : undefined;
     return { attempt, agreement, rttMs };

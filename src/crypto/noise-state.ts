@@ -23,6 +23,13 @@ export class CipherState {
     this.#cipher = cipher;
   }
 
+  clone(): CipherState {
+    const copy = new CipherState(this.#crypto, this.#cipher);
+    copy.#aead = this.#aead;
+    copy.#n = this.#n;
+    return copy;
+  }
+
   /** Takes a 32-byte key; the counter starts at 0 again. */
   initializeKey(key: Uint8Array): void {
     this.#aead = this.#crypto.aead(this.#cipher, key);
@@ -60,13 +67,15 @@ export class CipherState {
 /** The chaining key, the hash of all that was said, and the cipher in use (Noise §5.2). */
 export class SymmetricState {
   readonly #crypto: CryptoProvider;
-  readonly #cipherState: CipherState;
+  readonly #cipher: CipherName;
+  #cipherState: CipherState;
   #ck: Uint8Array;
   #h: Uint8Array;
 
   /** `protocolName` is ASCII, e.g. `Noise_NNpsk0_25519_ChaChaPoly_SHA256`. */
   constructor(crypto: CryptoProvider, cipher: CipherName, protocolName: Uint8Array) {
     this.#crypto = crypto;
+    this.#cipher = cipher;
     this.#cipherState = new CipherState(crypto, cipher);
     if (protocolName.length <= HASH_BYTES) {
       this.#h = new Uint8Array(HASH_BYTES);
@@ -75,6 +84,14 @@ export class SymmetricState {
       this.#h = crypto.hash(protocolName);
     }
     this.#ck = this.#h;
+  }
+
+  clone(): SymmetricState {
+    const copy = new SymmetricState(this.#crypto, this.#cipher, EMPTY);
+    copy.#cipherState = this.#cipherState.clone();
+    copy.#ck = this.#ck;
+    copy.#h = this.#h;
+    return copy;
   }
 
   /** The handshake hash `h` (Noise §11.2). */

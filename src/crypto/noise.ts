@@ -78,7 +78,8 @@ export class NoiseHandshake {
   readonly #messages: readonly (readonly Token[])[];
   readonly #psk: Uint8Array | undefined;
   readonly #ephemeral: Uint8Array;
-  readonly #symmetric: SymmetricState;
+  readonly #options: NoiseOptions;
+  #symmetric: SymmetricState;
   #remoteEphemeral: Uint8Array | undefined;
   #messageIndex = 0;
   #failed = false;
@@ -86,6 +87,7 @@ export class NoiseHandshake {
   /** @throws RangeError if the psk or the ephemeral key has a wrong length, or the psk a wrong place. */
   constructor(options: NoiseOptions) {
     const { crypto, pattern, cipher, psk } = options;
+    this.#options = options;
     requireLength(options.ephemeral, X25519_KEY_BYTES, 'the ephemeral private key');
     if (psk !== undefined) requireLength(psk, PSK_BYTES, 'the pre-shared key');
     if ((psk !== undefined) !== (pattern !== 'NN')) {
@@ -101,6 +103,19 @@ export class NoiseHandshake {
     const protocolName = asciiBytes(`Noise_${pattern}_25519_${CIPHER_NAMES[cipher]}_SHA256`);
     this.#symmetric = new SymmetricState(crypto, cipher, protocolName);
     this.#symmetric.mixHash(options.prologue);
+  }
+
+  /**
+   * Another object in the same state. Who may be sent forged messages reads each with a copy, and
+   * still has the original for the true one.
+   */
+  clone(): NoiseHandshake {
+    const copy = new NoiseHandshake(this.#options);
+    copy.#symmetric = this.#symmetric.clone();
+    copy.#remoteEphemeral = this.#remoteEphemeral;
+    copy.#messageIndex = this.#messageIndex;
+    copy.#failed = this.#failed;
+    return copy;
   }
 
   /** Whether both messages have passed. */

@@ -1,29 +1,17 @@
 /**
- * A server endpoint driven by hand, and a client that does the real handshake with the crypto and
- * wire layers and nothing of the core's: it can then seal whatever it likes, on any path. It is the
- * malicious authenticated peer of the threat tests, and a second use of the wire format.
+ * Peers that do the real handshake with the crypto and wire layers and nothing of the core's, and
+ * can then seal whatever they like, on any path: the malicious authenticated peers of the threat
+ * tests, and a second use of the wire format.
  */
-import {
-  type CarrierId,
-  drain,
-  Endpoint,
-  type EndpointEvent,
-  type EndpointLimits,
-  type Instant,
-  KeyRing,
-  type Session,
-  type SessionEvent,
-  type SessionOptions,
-  type Ticket,
-} from '../../src/core/index.js';
+import type { CarrierId, Ticket } from '../../src/core/index.js';
 import {
   AEAD_NONCE_BYTES,
-  type CryptoProvider,
   concatBytes,
   connectionId,
   EnvelopeKey,
   envelopeKey,
   NoiseHandshake,
+  type NoiseRole,
   PacketOpener,
   PacketSealer,
   RetryKey,
@@ -31,11 +19,11 @@ import {
   sessionSecret,
   trafficSecret,
 } from '../../src/crypto/index.js';
-import { nodeCrypto } from '../../src/node/crypto.js';
 import {
   dataHeader,
   decodeFrames,
   decodeParameters,
+  encodeAccept,
   encodeFrame,
   encodeHello,
   encodeParameters,
@@ -43,6 +31,7 @@ import {
   FIRST_HELLO,
   FIRST_JOIN,
   type Frame,
+  type HelloPacket,
   joinHeader,
   type Packet,
   type Parameters,
@@ -51,10 +40,9 @@ import {
   recordHeader,
   Writer,
 } from '../../src/wire/index.js';
-import { TestPrng } from './prng.js';
+import { type AnyBench, type ClientBench, SERVER_ADDRESS, type ServerBench } from './bench.js';
 
 const PROLOGUE_NAME = new TextEncoder().encode('roving/1');
-const GRANT_BYTES = 2 ** 40;
 
 export const GENEROUS: Parameters = {
   ciphers: ['AES-256-GCM'],
@@ -65,152 +53,6 @@ export const GENEROUS: Parameters = {
   maxAckDelayMs: 10,
   maxPaths: 64,
 };
-
-/** What the endpoint has handed out for one carrier and address. */
-export interface Outgoing {
-  readonly carrierId: CarrierId;
-  readonly remote: string | undefined;
-  readonly bytes: Uint8Array;
-  readonly at: number;
-}
-
-export interface BenchOptions {
-  readonly session?: Partial<SessionOptions>;
-  readonly limits?: Partial<EndpointLimits>;
-  readonly crypto?: CryptoProvider;
-  readonly seed?: number;
-}
-
-/** A server endpoint with one datagram carrier, its clock, and all that it said. */
-export class ServerBench {
-  readonly endpoint: Endpoint;
-  readonly keyRing: KeyRing;
-  readonly ticket: Ticket;
-  readonly crypto: CryptoProvider;
-  readonly prng: TestPrng;
-  readonly sent: Outgoing[] = [];
-  readonly events: EndpointEvent[] = [];
-  readonly sessions: Session[] = [];
-  readonly closedCarriers = new Map<CarrierId, number>();
-  readonly udp: CarrierId;
-  now = 1_000 as Instant;
-  #wakeAt: Instant | undefined;
-
-  constructor(options: BenchOptions = {}) {
-    this.prng = new TestPrng(options.seed ?? 1);
-    this.crypto = options.crypto ?? nodeCrypto;
-    const random = (length: number) => this.prng.bytes(length);
-    this.keyRing = new KeyRing(random(32), random(32));
-    this.ticket = this.issue('first');
-    this.endpoint = new Endpoint({
-      crypto: this.crypto,
-      random,
-      keyRing: this.keyRing,
-      limits: options.limits ?? {},
-      session: options.session ?? {},
-    });
-    const info = {
-      name: 'udp',
-      kind: 'datagram',
-      local: '*:7600',
-      maxDatagramBytes: 1472,
-    } as const;
-    this.udp = this.endpoint.carrierOpened(info, this.now);
-    this.drain();
-  }
-
-  issue(name: string): Ticket {
-    const [keyId, secret] = [this.prng.bytes(8), this.prng.bytes(32)];
-    this.keyRing.add({ keyId, secret, name, grants: [] });
-    return { keyId, secret, doorKey: this.keyRing.doorKey, addresses: [] };
-  }
-
-  tcp(grantBytes = GRANT_BYTES): CarrierId {
-    const info = { name: 'tcp', kind: 'stream', local: '*:7600', remote: '10.0.0.9:1' } as const;
-    const id = this.endpoint.carrierOpened(info, this.now);
-    this.endpoint.grantSend(id, grantBytes, this.now);
-    this.drain();
-    return id;
-  }
-
-  deliver(carrierId: CarrierId, bytes: Uint8Array, remote?: string): void {
-    this.endpoint.receive(carrierId, bytes.slice(), this.now, remote);
-    this.drain();
-  }
-
-  close(carrierId: CarrierId, cause?: Error): void {
-    this.endpoint.carrierClosed(carrierId, cause, this.now);
-    this.drain();
-  }
-
-  drain(): void {
-    const closing: CarrierId[] = [];
-    const host = {
-      send: ({
-        carrierId,
-        remote,
-        chunks,
-      }: {
-        carrierId: CarrierId;
-        remote?: string;
-        chunks: readonly Uint8Array[];
-      }) => {
-        this.sent.push({ carrierId, remote, bytes: concatBytes(...chunks), at: this.now });
-      },
-      emit: (event: EndpointEvent) => {
-        this.events.push(event);
-        if (event.type === 'accepted') this.sessions.push(event.session);
-        if (event.type === 'closeCarrier') closing.push(event.carrierId);
-      },
-      wakeAt: (at: Instant | undefined) => {
-        this.#wakeAt = at;
-      },
-    };
-    drain(this.endpoint, host, this.now);
-    for (const id of closing) {
-      this.closedCarriers.set(id, this.now);
-      this.endpoint.carrierClosed(id, undefined, this.now);
-    }
-    if (closing.length > 0) this.drain();
-  }
-
-  /** Lets time pass, with all the wakes that the core asks for. Returns how many there were. */
-  advance(ms: number): number {
-    const end = this.now + ms;
-    let wakes = 0;
-    while (this.#wakeAt !== undefined && this.#wakeAt <= end) {
-      this.now = Math.max(this.now, this.#wakeAt) as Instant;
-      wakes += 1;
-      this.endpoint.handleTimeout(this.now);
-      this.drain();
-    }
-    this.now = end as Instant;
-    return wakes;
-  }
-
-  /** The session that was accepted last. */
-  get session(): Session {
-    const session = this.sessions[this.sessions.length - 1];
-    if (session === undefined) throw new Error('no session was accepted');
-    return session;
-  }
-
-  eventsOf(session: Session): SessionEvent[] {
-    return this.events.flatMap((event) =>
-      event.type === 'session' && event.session === session ? [event.event] : [],
-    );
-  }
-
-  /** The error of the session's end; `undefined` while it goes on. */
-  errorOf(session: Session): Error | undefined {
-    const closed = this.eventsOf(session).find((event) => event.type === 'closed');
-    return closed?.type === 'closed' ? closed.error : undefined;
-  }
-
-  bytesTo(remote: string): number {
-    return this.sent.reduce((sum, one) => sum + (one.remote === remote ? one.bytes.length : 0), 0);
-  }
-}
 
 export interface RoguePath {
   readonly pathId: number;
@@ -248,150 +90,57 @@ export interface RogueHello {
   readonly message: Uint8Array;
 }
 
-export class RogueClient {
-  readonly bench: ServerBench;
-  readonly ticket: Ticket;
-  readonly carrierId: CarrierId;
-  readonly remote: string | undefined;
+class RoguePeer {
+  readonly bench: AnyBench;
   readonly paths = new Map<number, RoguePath>();
   readonly heard: Heard[] = [];
-  secret = new Uint8Array(0);
-  sessionId = new Uint8Array(0);
+  secret: Uint8Array = new Uint8Array(0);
+  sessionId: Uint8Array = new Uint8Array(0);
+  /** What the endpoint under test said of itself. */
   peer: Parameters | undefined;
-  readonly #parameters: Partial<Parameters>;
+  readonly #isClient: boolean;
   readonly #readers = new Map<CarrierId, RecordReader>();
   #seen = 0;
 
-  constructor(bench: ServerBench, options: RogueOptions) {
+  constructor(bench: AnyBench, role: NoiseRole) {
     this.bench = bench;
-    this.ticket = options.ticket ?? bench.ticket;
-    this.carrierId = options.carrier === 'tcp' ? bench.tcp() : bench.udp;
-    this.remote = options.carrier === 'tcp' ? undefined : (options.remote ?? '10.0.0.9:9');
-    this.#parameters = options.parameters ?? {};
+    this.#isClient = role === 'initiator';
     this.#seen = bench.sent.length;
   }
 
-  /** Handshake and first packet: the session exists. */
-  static connected(bench: ServerBench, options: RogueOptions): RogueClient {
-    const client = new RogueClient(bench, options);
-    client.handshake();
-    client.send(0, [{ type: 'ping' }]);
-    return client;
-  }
-
-  makeHello(cipherPayload = encodeParameters({ ...GENEROUS, ...this.#parameters })): RogueHello {
-    const { crypto, prng } = this.bench;
-    const nonce = prng.bytes(AEAD_NONCE_BYTES);
-    const envelope = this.#envelope(FIRST_HELLO, nonce, this.ticket.keyId, 1);
-    const noise = new NoiseHandshake({
-      crypto,
-      role: 'initiator',
-      pattern: 'NNpsk0',
-      cipher: 'ChaCha20-Poly1305',
-      psk: this.ticket.secret,
-      prologue: concatBytes(PROLOGUE_NAME, Uint8Array.of(FIRST_HELLO), envelope),
-      ephemeral: prng.bytes(32),
-    });
-    return { nonce, envelope, noise, message: noise.writeMessage(cipherPayload) };
-  }
-
-  #envelope(firstByte: number, nonce: Uint8Array, id: Uint8Array, detail: number): Uint8Array {
-    const key = new EnvelopeKey(
-      this.bench.crypto,
-      envelopeKey(this.bench.crypto, this.ticket.doorKey),
-    );
-    return key.seal({ firstByte, nonce, id, detail });
-  }
-
-  helloBytes(hello: RogueHello, cookie?: Uint8Array): Uint8Array {
-    return encodeHello({ envelope: hello.envelope, cookie, noise: hello.message });
-  }
-
-  /** Sends a hello and reads what came back; `undefined` if it was no ACCEPT. */
-  handshake(
-    hello = this.makeHello(),
-    cookie?: Uint8Array,
-  ): 'accepted' | Packet['type'] | undefined {
-    const before = this.bench.sent.length;
-    this.raw(this.carrierId, this.helloBytes(hello, cookie), this.remote);
-    const answer = this.answers(before)[0];
-    if (answer?.type !== 'accept') return answer?.type;
-    this.accept(hello, answer.noise);
-    return 'accepted';
-  }
-
-  /** Packets that the bench has sent to this client since. */
-  answers(since: number): Packet[] {
-    const packets: Packet[] = [];
-    for (const one of this.bench.sent.slice(since)) {
-      if (one.carrierId !== this.carrierId || one.remote !== this.remote) continue;
-      const kind = this.remote === undefined ? 'stream' : 'datagram';
-      const packet = parsePacket(kind === 'stream' ? one.bytes.slice(2) : one.bytes, kind);
-      if (packet !== undefined) packets.push(packet);
-    }
-    return packets;
-  }
-
-  /** The cookie of a RETRY that answered a hello. */
-  cookieOf(hello: RogueHello, retry: Packet): Uint8Array | undefined {
-    if (retry.type !== 'retry') return undefined;
+  /** One side of a handshake for an envelope. */
+  protected noise(role: NoiseRole, psk: Uint8Array, envelope: Uint8Array): NoiseHandshake {
+    const prologue = concatBytes(PROLOGUE_NAME, Uint8Array.of(FIRST_HELLO), envelope);
+    const ephemeral = this.bench.prng.bytes(32);
     const { crypto } = this.bench;
-    const key = new RetryKey(crypto, retryKey(crypto, this.ticket.doorKey));
-    return key.open(retry.nonce, hello.nonce, retry.sealedCookie);
+    const [pattern, cipher] = ['NNpsk0', 'ChaCha20-Poly1305'] as const;
+    return new NoiseHandshake({ crypto, role, pattern, cipher, psk, prologue, ephemeral });
   }
 
-  accept(hello: RogueHello, message: Uint8Array): void {
-    const payload = hello.noise.readMessage(message);
-    if (payload === undefined) throw new Error('the ACCEPT is not authentic');
-    this.peer = decodeParameters(payload);
-    const { k1, k2 } = hello.noise.split();
-    this.secret = sessionSecret(this.bench.crypto, k1, k2, hello.noise.handshakeHash).slice();
-    this.sessionId = this.peer.sessionId?.slice() ?? new Uint8Array(0);
-    this.addPath(0, this.carrierId, this.remote);
+  protected agreed(noise: NoiseHandshake, peer: Parameters): void {
+    const { k1, k2 } = noise.split();
+    this.peer = peer;
+    this.secret = sessionSecret(this.bench.crypto, k1, k2, noise.handshakeHash).slice();
     this.#seen = this.bench.sent.length;
   }
 
   addPath(pathId: number, carrierId: CarrierId, remote: string | undefined): RoguePath {
     const { crypto } = this.bench;
+    const [ours, theirs] = this.#isClient ? (['c2s', 's2c'] as const) : (['s2c', 'c2s'] as const);
     const cipher = this.peer?.ciphers[0] ?? 'AES-256-GCM';
     const path: RoguePath = {
       pathId,
       carrierId,
       remote,
-      sealer: new PacketSealer(crypto, cipher, trafficSecret(crypto, this.secret, pathId, 'c2s')),
-      opener: new PacketOpener(crypto, cipher, trafficSecret(crypto, this.secret, pathId, 's2c')),
-      sendConnectionId: connectionId(crypto, this.secret, pathId, 'c2s'),
-      receiveConnectionId: connectionId(crypto, this.secret, pathId, 's2c'),
+      sealer: new PacketSealer(crypto, cipher, trafficSecret(crypto, this.secret, pathId, ours)),
+      opener: new PacketOpener(crypto, cipher, trafficSecret(crypto, this.secret, pathId, theirs)),
+      sendConnectionId: connectionId(crypto, this.secret, pathId, ours),
+      receiveConnectionId: connectionId(crypto, this.secret, pathId, theirs),
       nextNumber: 0,
       largest: -1,
     };
     this.paths.set(pathId, path);
     return path;
-  }
-
-  /** Opens a path with a JOIN, by UDP from an address, or over a TCP carrier of its own. */
-  join(
-    pathId: number,
-    via: 'tcp' | string,
-    frames: readonly Frame[] = [{ type: 'ping' }],
-  ): RoguePath {
-    const isTcp = via === 'tcp';
-    const path = this.addPath(
-      pathId,
-      isTcp ? this.bench.tcp() : this.bench.udp,
-      isTcp ? undefined : via,
-    );
-    this.raw(path.carrierId, this.sealJoin(pathId, frames), path.remote);
-    return path;
-  }
-
-  sealJoin(pathId: number, frames: readonly Frame[]): Uint8Array {
-    const path = this.path(pathId);
-    const packetNumber = path.nextNumber++;
-    const nonce = this.bench.prng.bytes(AEAD_NONCE_BYTES);
-    const envelope = this.#envelope(FIRST_JOIN, nonce, this.sessionId, pathId);
-    const header = joinHeader({ keyPhase: path.sealer.keyPhase, envelope, packetNumber });
-    return concatBytes(header, ...path.sealer.seal(packetNumber, header, [encoded(frames)]));
   }
 
   path(pathId: number): RoguePath {
@@ -434,7 +183,7 @@ export class RogueClient {
         if (packet.type !== 'data' || path === undefined) continue;
         const number = expandPacketNumber(packet.truncatedNumber, path.largest);
         const payload = path.opener.open(packet.keyPhase, number, packet.header, packet.sealed);
-        if (payload === undefined) throw new Error('a packet of the server does not open');
+        if (payload === undefined) throw new Error('a packet of the endpoint does not open');
         path.largest = Math.max(path.largest, number);
         const frames = decodeFrames(payload);
         fresh.push({ pathId: path.pathId, number, remote, bytes: bytes.length, frames });
@@ -480,6 +229,159 @@ export class RogueClient {
     if (largest < 0) return;
     const ranges = [{ smallest: 0, largest }];
     this.send(on, [{ type: 'ack', pathId, largest, delayUs: 0, ranges }]);
+  }
+}
+
+export class RogueClient extends RoguePeer {
+  readonly ticket: Ticket;
+  readonly carrierId: CarrierId;
+  readonly remote: string | undefined;
+  readonly #parameters: Partial<Parameters>;
+
+  constructor(bench: ServerBench, options: RogueOptions) {
+    super(bench, 'initiator');
+    this.ticket = options.ticket ?? bench.ticket;
+    this.carrierId = options.carrier === 'tcp' ? bench.tcp() : bench.udp;
+    this.remote = options.carrier === 'tcp' ? undefined : (options.remote ?? '10.0.0.9:9');
+    this.#parameters = options.parameters ?? {};
+  }
+
+  /** Handshake and first packet: the session exists. */
+  static connected(bench: ServerBench, options: RogueOptions): RogueClient {
+    const client = new RogueClient(bench, options);
+    if (client.handshake() !== 'accepted') throw new Error('no ACCEPT');
+    client.send(0, [{ type: 'ping' }]);
+    return client;
+  }
+
+  makeHello(payload = encodeParameters({ ...GENEROUS, ...this.#parameters })): RogueHello {
+    const nonce = this.bench.prng.bytes(AEAD_NONCE_BYTES);
+    const envelope = this.#envelope(FIRST_HELLO, nonce, this.ticket.keyId, 1);
+    const noise = this.noise('initiator', this.ticket.secret, envelope);
+    return { nonce, envelope, noise, message: noise.writeMessage(payload) };
+  }
+
+  #envelope(firstByte: number, nonce: Uint8Array, id: Uint8Array, detail: number): Uint8Array {
+    const { crypto } = this.bench;
+    const key = new EnvelopeKey(crypto, envelopeKey(crypto, this.ticket.doorKey));
+    return key.seal({ firstByte, nonce, id, detail });
+  }
+
+  helloBytes(hello: RogueHello, cookie?: Uint8Array): Uint8Array {
+    return encodeHello({ envelope: hello.envelope, cookie, noise: hello.message });
+  }
+
+  /** Sends a hello and reads what came back; `undefined` if nothing did. */
+  handshake(
+    hello = this.makeHello(),
+    cookie?: Uint8Array,
+  ): 'accepted' | Packet['type'] | undefined {
+    const before = this.bench.sent.length;
+    this.raw(this.carrierId, this.helloBytes(hello, cookie), this.remote);
+    const answer = this.answers(before)[0];
+    if (answer?.type !== 'accept') return answer?.type;
+    this.accept(hello, answer.noise);
+    return 'accepted';
+  }
+
+  /** Packets that the bench has sent to this client since. */
+  answers(since: number): Packet[] {
+    const packets: Packet[] = [];
+    for (const one of this.bench.sent.slice(since)) {
+      if (one.carrierId !== this.carrierId || one.remote !== this.remote) continue;
+      const kind = this.remote === undefined ? 'stream' : 'datagram';
+      const packet = parsePacket(kind === 'stream' ? one.bytes.slice(2) : one.bytes, kind);
+      if (packet !== undefined) packets.push(packet);
+    }
+    return packets;
+  }
+
+  /** The cookie of a RETRY that answered a hello. */
+  cookieOf(hello: RogueHello, retry: Packet): Uint8Array | undefined {
+    if (retry.type !== 'retry') return undefined;
+    const { crypto } = this.bench;
+    const key = new RetryKey(crypto, retryKey(crypto, this.ticket.doorKey));
+    return key.open(retry.nonce, hello.nonce, retry.sealedCookie);
+  }
+
+  accept(hello: RogueHello, message: Uint8Array): void {
+    const payload = hello.noise.readMessage(message);
+    if (payload === undefined) throw new Error('the ACCEPT is not authentic');
+    this.agreed(hello.noise, decodeParameters(payload));
+    this.sessionId = this.peer?.sessionId?.slice() ?? new Uint8Array(0);
+    this.addPath(0, this.carrierId, this.remote);
+  }
+
+  /** Opens a path with a JOIN, by UDP from an address, or over a TCP carrier of its own. */
+  join(pathId: number, via: string, frames: readonly Frame[] = [{ type: 'ping' }]): RoguePath {
+    const isTcp = via === 'tcp';
+    const carrierId = isTcp ? this.bench.tcp() : this.bench.udp;
+    const path = this.addPath(pathId, carrierId, isTcp ? undefined : via);
+    this.raw(path.carrierId, this.sealJoin(pathId, frames), path.remote);
+    return path;
+  }
+
+  sealJoin(pathId: number, frames: readonly Frame[], sessionId = this.sessionId): Uint8Array {
+    const path = this.path(pathId);
+    const packetNumber = path.nextNumber++;
+    const nonce = this.bench.prng.bytes(AEAD_NONCE_BYTES);
+    const envelope = this.#envelope(FIRST_JOIN, nonce, sessionId, pathId);
+    const header = joinHeader({ keyPhase: path.sealer.keyPhase, envelope, packetNumber });
+    return concatBytes(header, ...path.sealer.seal(packetNumber, header, [encoded(frames)]));
+  }
+}
+
+/** Answers a client on a bench. */
+export class RogueServer extends RoguePeer {
+  readonly client: ClientBench;
+
+  constructor(client: ClientBench) {
+    super(client, 'responder');
+    this.client = client;
+  }
+
+  /** A server whose ACCEPT the client has got. */
+  static accepted(client: ClientBench, parameters: Partial<Parameters> = {}): RogueServer {
+    const server = new RogueServer(client);
+    server.answer(server.accept(parameters));
+    return server;
+  }
+
+  get remote(): string | undefined {
+    return this.client.carrierId === this.client.udp ? SERVER_ADDRESS : undefined;
+  }
+
+  /** The HELLO that the client sent last. */
+  get hello(): HelloPacket {
+    const kind = this.remote === undefined ? 'stream' : 'datagram';
+    const packets = this.client.sent.map(({ bytes }) =>
+      parsePacket(kind === 'stream' ? bytes.slice(2) : bytes, kind),
+    );
+    const hello = packets.filter((packet) => packet?.type === 'hello').at(-1);
+    if (hello?.type !== 'hello') throw new Error('the client has sent no HELLO');
+    return hello;
+  }
+
+  /** An ACCEPT for that HELLO, with any parameters. */
+  accept(parameters: Partial<Parameters> = {}): Uint8Array {
+    const { envelope, noise: message } = this.hello;
+    const noise = this.noise('responder', this.client.ticket.secret, envelope);
+    const payload = noise.readMessage(message);
+    if (payload === undefined) throw new Error('the HELLO is not authentic');
+    const sessionId = this.bench.prng.bytes(8);
+    const goneToken = this.bench.prng.bytes(16);
+    const answer = encodeParameters({ ...GENEROUS, goneToken, sessionId, ...parameters });
+    const echo = envelope.slice(0, 8);
+    const accept = encodeAccept({ echo, noise: noise.writeMessage(answer) });
+    this.agreed(noise, { ...decodeParameters(payload), ciphers: ['AES-256-GCM'] });
+    this.sessionId = sessionId;
+    return accept;
+  }
+
+  answer(packet: Uint8Array): void {
+    this.raw(this.client.carrierId, packet, this.remote);
+    if (this.client.session.lifecycle === 'handshaking') return;
+    this.addPath(0, this.client.carrierId, this.remote);
   }
 }
 

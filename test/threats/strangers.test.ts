@@ -7,8 +7,9 @@ import type { CarrierId, SessionEvent } from '../../src/core/index.js';
 import { concatBytes } from '../../src/crypto/index.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { RecordReader, SPEC_MAX_UNATTACHED_RECORD_BYTES } from '../../src/wire/index.js';
+import { type BenchOptions, ServerBench } from '../helpers/bench.js';
 import { TestPrng } from '../helpers/prng.js';
-import { type BenchOptions, RogueClient, ServerBench, streamFrame } from '../helpers/rogue-peer.js';
+import { RogueClient, streamFrame } from '../helpers/rogue-peer.js';
 import { bytesFrom, bytesTo, Scene } from '../helpers/threat-scene.js';
 
 const HANDSHAKE_TIMEOUT_MS = 10_000;
