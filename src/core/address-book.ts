@@ -20,8 +20,13 @@ export const MAX_CHALLENGES = 3;
 export const REFUSED_FOR_MS = 10_000;
 const MAX_REFUSED = 16;
 const CHALLENGE_BYTES = 8;
-/** An address that was validated once may be sent three challenges unasked. */
-const PREVIOUS_CREDIT_BYTES = 80;
+/**
+ * Challenges to the address that a path had before it moved, when it goes silent: at intervals
+ * that double, for about a minute, with so many bytes in all although nothing came from there.
+ */
+export const MAX_PREVIOUS_CHALLENGES = 16;
+const PREVIOUS_CREDIT_BYTES = 512;
+const PREVIOUS_INTERVAL_MAX_MS = 5_000;
 
 /** An address that has to prove that it receives. */
 interface Candidate {
@@ -33,6 +38,8 @@ interface Candidate {
   /** Challenges that were due, also those for which the budget was too small. */
   attempts: number;
   nextChallengeAt: Instant;
+  /** The path was here once. */
+  readonly isPrevious: boolean;
 }
 
 export interface Challenge {
@@ -122,14 +129,17 @@ export class AddressBook {
     if (from === this.#current.address) {
       this.#current.receivedBytes += bytes;
       if (!this.#validated) this.#askAnew(now);
+      if (isNewest) this.#candidates = this.#candidates.filter((one) => !one.isPrevious);
       return;
     }
     if (!this.#canMove) return;
     const known = this.#candidates.find((one) => one.address === from);
-    if (known !== undefined) {
+    if (known !== undefined && !(known.isPrevious && isNewest)) {
       known.receivedBytes += bytes;
       return;
     }
+    // It speaks again: no longer a guess, but a newcomer like any other.
+    if (known !== undefined) this.#candidates.splice(this.#candidates.indexOf(known), 1);
     if (!isNewest || this.#candidates.length >= MAX_CANDIDATES || this.#isRefused(from, now))
       return;
     const fresh = candidate(from, now);
@@ -156,10 +166,9 @@ export class AddressBook {
    */
   wentSilent(now: Instant): void {
     const previous = this.#previous;
-    this.#previous = undefined;
     if (previous === undefined || this.#candidates.length >= MAX_CANDIDATES) return;
     if (this.#candidates.some((one) => one.address === previous)) return;
-    const fresh = candidate(previous, now);
+    const fresh = candidate(previous, now, true);
     fresh.receivedBytes = PREVIOUS_CREDIT_BYTES;
     this.#candidates.push(fresh);
   }
@@ -176,10 +185,10 @@ export class AddressBook {
   nextChallenge(packetBytes: number, retryMs: number, now: Instant): Challenge | undefined {
     this.#expire(now);
     for (const one of [this.#current, ...this.#candidates]) {
-      if (now < one.nextChallengeAt || one.attempts >= MAX_CHALLENGES) continue;
+      if (now < one.nextChallengeAt || one.attempts >= maxAttempts(one)) continue;
+      one.nextChallengeAt = (now + intervalMs(one, retryMs)) as Instant;
       // Counted also if it can't be sent: an address that sent little must not keep its place.
       one.attempts += 1;
-      one.nextChallengeAt = (now + retryMs) as Instant;
       const isFree = one === this.#current && this.#validated;
       if (!isFree && budgetOf(one) < packetBytes) continue;
       // Fresh bytes each time (RFC 9853 §6): an old answer says nothing of now.
@@ -192,8 +201,8 @@ export class AddressBook {
 
   #expire(now: Instant): void {
     this.#candidates = this.#candidates.filter((one) => {
-      const isOver = one.attempts >= MAX_CHALLENGES && now >= one.nextChallengeAt;
-      if (isOver) this.#refuse(one.address, now);
+      const isOver = one.attempts >= maxAttempts(one) && now >= one.nextChallengeAt;
+      if (isOver && !one.isPrevious) this.#refuse(one.address, now);
       return !isOver;
     });
   }
@@ -218,8 +227,8 @@ export class AddressBook {
     if (moved === undefined) return { type: 'none' };
     const portOnly = hostOf(moved.address) === hostOf(this.#current.address);
     this.#previous = this.#validated ? this.#current.address : undefined;
-    this.#current = moved;
-    this.#current.nextChallengeAt = Number.POSITIVE_INFINITY as Instant;
+    const nextChallengeAt = Number.POSITIVE_INFINITY as Instant;
+    this.#current = { ...moved, nextChallengeAt, isPrevious: false };
     this.#validated = true;
     this.#candidates = [];
     return { type: 'moved', address: moved.address, since: moved.since, portOnly };
@@ -234,7 +243,15 @@ export class AddressBook {
   }
 }
 
-function candidate(address: Address, now: Instant): Candidate {
+function maxAttempts(one: Candidate): number {
+  return one.isPrevious ? MAX_PREVIOUS_CHALLENGES : MAX_CHALLENGES;
+}
+
+function intervalMs(one: Candidate, retryMs: number): number {
+  return one.isPrevious ? Math.min(PREVIOUS_INTERVAL_MAX_MS, retryMs * 2 ** one.attempts) : retryMs;
+}
+
+function candidate(address: Address, now: Instant, isPrevious = false): Candidate {
   return {
     address,
     since: now,
@@ -243,6 +260,7 @@ function candidate(address: Address, now: Instant): Candidate {
     challenges: [],
     attempts: 0,
     nextChallengeAt: now,
+    isPrevious,
   };
 }
 
