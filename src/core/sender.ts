@@ -11,6 +11,7 @@ import { type Built, buildPacket } from './packet-builder.js';
 import type { Path } from './path.js';
 import type { SentPacket } from './recovery.js';
 import type { PathView } from './scheduler/index.js';
+import { closeRepeatAt } from './session-end.js';
 import type { SessionState } from './session-state.js';
 import type { Piece } from './streams/stream-table.js';
 
@@ -85,10 +86,10 @@ function nextPinned(session: SessionState, path: Path, now: Instant): Built | un
 
 function nextAck(session: SessionState, path: Path, now: Instant): Built | undefined {
   if (!path.acks.isDue(now)) return undefined;
+  // If the path it came by is doubtful, it is said on the best one; not if that is doubtful too.
   if (path.isHealthy || path.state === 'joining') return buildPacket(session, path, {}, now);
-  // The path it came by is doubtful: say it on the best one.
-  const other = session.bestPath();
-  return other === undefined ? undefined : buildPacket(session, other, {}, now);
+  const best = session.bestPath();
+  return buildPacket(session, best?.isUsable === true ? best : path, {}, now);
 }
 
 /** Asks for a sign of life: at the opening, while suspect, and after long silence. */
@@ -115,7 +116,9 @@ function isProbeDue(session: SessionState, path: Path, now: Instant): boolean {
 
 function keepAliveAt(session: SessionState, path: Path): number {
   const { keepAliveMs } = session.options;
-  if (keepAliveMs === 0 || session.role === 'server') return Number.POSITIVE_INFINITY;
+  const isOurs = keepAliveMs !== 0 && session.role === 'client';
+  // A suspect path has probes of its own.
+  if (!isOurs || path.state === 'suspect') return Number.POSITIVE_INFINITY;
   return Math.max(path.lastReceivedAt, path.lastSentAt) + keepAliveMs;
 }
 
@@ -351,7 +354,7 @@ function remainingMs(path: Path, packet: SentPacket, isBlocked: boolean, now: In
 export function nextTimeout(session: SessionState): Instant | undefined {
   let next = Number.POSITIVE_INFINITY;
   if (session.lifecycle === 'closing') {
-    next = Math.min(session.closeDeadline ?? next, (session.closeSentAt ?? 0) + 250);
+    next = Math.min(session.closeDeadline ?? next, closeRepeatAt(session));
     return Number.isFinite(next) ? (next as Instant) : undefined;
   }
   if (!session.isRunning) return undefined;

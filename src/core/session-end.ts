@@ -10,6 +10,7 @@ import type { SessionState } from './session-state.js';
 const CLOSING_PROBE_TIMEOUTS = 3;
 const CLOSING_MIN_MS = 1_000;
 const CLOSING_MAX_MS = 30_000;
+const CLOSE_REPEAT_MIN_MS = 250;
 
 /** The peer broke the protocol: say so, and end. */
 export function fail(session: SessionState, error: PeerError, now: Instant): void {
@@ -41,7 +42,13 @@ export function startClosing(
   session.emitClosed(error);
 }
 
-export function longestProbeTimeoutMs(session: SessionState): number {
+/** When the CLOSE goes out once more. */
+export function closeRepeatAt(session: SessionState): number {
+  const repeatMs = Math.max(CLOSE_REPEAT_MIN_MS, longestProbeTimeoutMs(session));
+  return (session.closeSentAt ?? 0) + repeatMs;
+}
+
+function longestProbeTimeoutMs(session: SessionState): number {
   let longest = 0;
   for (const path of session.openPaths()) {
     longest = Math.max(longest, path.rtt.probeTimeoutMs(session.maxAckDelayMs));

@@ -49,9 +49,9 @@ import {
 import { type Reception, receivePacket } from './receiver.js';
 import { nextTimeout, nextTransmit } from './sender.js';
 import {
+  closeRepeatAt,
   fail,
   finishClosed,
-  longestProbeTimeoutMs,
   sessionTimedOut,
   startClosing,
 } from './session-end.js';
@@ -403,8 +403,7 @@ export class Session {
   #repeatClose(now: Instant): void {
     const state = this.#state;
     if (now >= (state.closeDeadline ?? 0)) return finishClosed(state);
-    const repeatMs = Math.max(250, longestProbeTimeoutMs(state));
-    if (now < (state.closeSentAt ?? 0) + repeatMs) return;
+    if (now < closeRepeatAt(state)) return;
     state.closeSentAt = now;
     state.closePending = [...state.paths.keys()];
   }
