@@ -24,6 +24,7 @@ const REINJECT_MIN_GAIN_MS = 5;
 const PING: Frame = { type: 'ping' };
 
 export function nextTransmit(session: SessionState, now: Instant): Transmit | undefined {
+  session.askedAt = now;
   const farewell = nextFarewell(session, now);
   if (farewell !== undefined) return farewell;
   if (session.lifecycle === 'closing') return nextClose(session, now);
@@ -370,7 +371,9 @@ export function nextTimeout(session: SessionState): Instant | undefined {
     if (path.state === 'suspect' && !(path.carrier.isStream && recovery.outstandingCount > 0)) {
       next = Math.min(next, health.nextProbeAt);
     }
-    if (hasWork && path.isUsable && path.windowSpaceBytes > 0)
+    // Where pacing had ended when we were asked, something else holds the data back.
+    const isPaced = path.pacedUntil > session.askedAt;
+    if (hasWork && isPaced && path.isUsable && path.windowSpaceBytes > 0)
       next = Math.min(next, path.pacedUntil);
   }
   return next as Instant;

@@ -89,6 +89,8 @@ export class SessionState {
   streams: StreamTable | undefined;
   joinEnvelope: JoinEnvelope | undefined;
   lastHeardAt: Instant;
+  /** When we were last asked for something to send. */
+  askedAt: Instant;
   lastPathId: PathId | undefined;
   /** The CLOSE to repeat while `closing`, and until when. */
   closeFrame: Frame | undefined;
@@ -108,6 +110,7 @@ export class SessionState {
     this.scheduler = SCHEDULERS[parts.options.scheduler];
     this.createdAt = parts.now;
     this.lastHeardAt = parts.now;
+    this.askedAt = parts.now;
   }
 
   /** Whether packets still mean something. */
