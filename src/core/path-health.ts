@@ -94,6 +94,10 @@ export class PathHealth {
     this.probesWanted = 0;
   }
 
+  get probedAt(): number {
+    return this.#probedAt;
+  }
+
   /** When the next probe of a suspect path is due, answers or not. */
   get nextProbeAt(): Instant {
     const silence = this.#probedAt - this.#progressAt;

@@ -9,6 +9,7 @@ import type { Instant, Transmit } from './contract.js';
 import { reinject, silenceDeadline } from './failure.js';
 import { type Built, buildPacket } from './packet-builder.js';
 import type { Path } from './path.js';
+import { PROBE_INTERVAL_MAX_MS } from './path-health.js';
 import type { SentPacket } from './recovery.js';
 import type { PathView } from './scheduler/index.js';
 import { closeRepeatAt } from './session-end.js';
@@ -98,7 +99,9 @@ function nextProbe(session: SessionState, path: Path, now: Instant): Built | und
   if (!isProbeDue(session, path, now)) return undefined;
   path.health.probed(now);
   const limitBytes = path.carrier.isStream ? MIN_CARRIER_SPACE_BYTES : path.packetBytes;
-  const copies = path.state === 'joining' ? [] : duplicates(session, path, limitBytes);
+  const isAsked = path.carrier.isStream && path.recovery.outstandingCount > 0;
+  const copies =
+    isAsked || path.state === 'joining' ? [] : duplicates(session, path, limitBytes);
   const frames = copies.length === 0 ? [PING] : [];
   return buildPacket(session, path, { frames, copies, limitBytes }, now);
 }
@@ -107,12 +110,22 @@ function isProbeDue(session: SessionState, path: Path, now: Instant): boolean {
   const { health, recovery } = path;
   if (recovery.nextNumber === 0) return true;
   if (path.state === 'suspect') {
-    // On a stream carrier nothing is lost: one unanswered question is enough.
-    if (path.carrier.isStream && recovery.outstandingCount > 0) return false;
-    return health.probesWanted > 0 || now >= health.nextProbeAt;
+    const isAsked = path.carrier.isStream && recovery.outstandingCount > 0;
+    return (health.probesWanted > 0 && !isAsked) || now >= suspectProbeAt(path);
   }
   if (health.probesWanted > 0) return true;
   return now >= keepAliveAt(session, path);
+}
+
+/**
+ * On a stream carrier nothing is lost, so that one unanswered question should be enough. But the
+ * answer may have come by another path, and be lost there: ask again, rarely unless it speaks.
+ */
+function suspectProbeAt(path: Path): number {
+  const { health, recovery, carrier } = path;
+  const isAsked = carrier.isStream && recovery.outstandingCount > 0;
+  if (!isAsked || path.lastReceivedAt > health.probedAt) return health.nextProbeAt;
+  return Math.max(health.nextProbeAt, health.probedAt + PROBE_INTERVAL_MAX_MS);
 }
 
 function keepAliveAt(session: SessionState, path: Path): number {
@@ -362,15 +375,13 @@ export function nextTimeout(session: SessionState): Instant | undefined {
   next = session.lastHeardAt + session.options.sessionTimeoutMs;
   const hasWork = session.streams?.pending().hasWork ?? false;
   for (const path of session.openPaths()) {
-    const { health, recovery } = path;
+    const { recovery } = path;
     if (path.acks.deadline !== undefined && path.carrierSpaceBytes >= CHALLENGE_PACKET_BYTES)
       next = Math.min(next, path.acks.deadline);
     if (recovery.lossAt !== undefined) next = Math.min(next, recovery.lossAt);
     next = Math.min(next, silenceDeadline(session, path) ?? next);
     next = Math.min(next, path.addresses?.nextAt ?? next, keepAliveAt(session, path));
-    if (path.state === 'suspect' && !(path.carrier.isStream && recovery.outstandingCount > 0)) {
-      next = Math.min(next, health.nextProbeAt);
-    }
+    if (path.state === 'suspect') next = Math.min(next, suspectProbeAt(path));
     // Where pacing had ended when we were asked, something else holds the data back.
     const isPaced = path.pacedUntil > session.askedAt;
     if (hasWork && isPaced && path.isUsable && path.windowSpaceBytes > 0)
