@@ -7,11 +7,18 @@
 
 import { PeerError } from '../errors.js';
 
-/** Runs of bytes waiting for a gap to be filled; more is an attack on memory (RFC 9000 §21.7). */
-export const MAX_RUNS = 4_096;
+/**
+ * Runs of bytes that all streams of a session hold, with gaps between them. So many are free; more
+ * have to be {@link MEAN_RUN_BYTES} long on average. Each costs some hundred bytes of its own, so
+ * that many tiny ones are an attack on memory (RFC 9000 §21.7), while honest packets that arrive
+ * out of order over several paths may well be tens of thousands.
+ */
+export const FREE_RUNS = 4_096;
+export const MEAN_RUN_BYTES = 256;
 /** A run of many tiny chunks is copied together. */
 const COMPACT_ABOVE_CHUNKS = 64;
-const COMPACT_BELOW_MEAN_BYTES = 512;
+const COMPACT_BELOW_MEAN_BYTES = 1_024;
+const COMPACT_BLOCK_BYTES = 65_536;
 /** What is kept may pin at most this many times its size of memory. */
 const MAX_PINNED_RATIO = 2;
 
@@ -22,8 +29,19 @@ interface Run {
   chunks: Uint8Array[];
 }
 
+/** What the streams of a session hold together. */
+export class ReorderBudget {
+  runs = 0;
+  bytes = 0;
+
+  get isExceeded(): boolean {
+    return this.runs > FREE_RUNS + this.bytes / MEAN_RUN_BYTES;
+  }
+}
+
 export class ReceiveStream {
   readonly id: number;
+  readonly #budget: ReorderBudget;
   #runs: Run[] = [];
   #readOffset = 0;
   #highest = 0;
@@ -33,8 +51,9 @@ export class ReceiveStream {
   #stopped = false;
   #endWasRead = false;
 
-  constructor(id: number, maxData: number) {
+  constructor(id: number, maxData: number, budget = new ReorderBudget()) {
     this.id = id;
+    this.#budget = budget;
     this.#maxData = maxData;
   }
 
@@ -174,25 +193,40 @@ export class ReceiveStream {
   }
 
   #addRun(index: number, start: number, data: Uint8Array): void {
-    if (this.#runs.length >= MAX_RUNS) {
-      throw new PeerError('LIMIT_EXCEEDED', `stream ${this.id}: more than ${MAX_RUNS} gaps`);
+    this.#budget.runs += 1;
+    this.#budget.bytes += data.length;
+    if (this.#budget.isExceeded) {
+      throw new PeerError('LIMIT_EXCEEDED', `stream ${this.id}: too many small pieces with gaps`);
     }
-    this.#runs.splice(index, 0, { start, end: start + data.length, chunks: [unpinned(data)] });
+    this.#runs.splice(index, 0, {
+      start,
+      end: start + data.length,
+      chunks: [unpinned(data)],
+    });
   }
 
   #append(run: Run, data: Uint8Array): void {
     run.chunks.push(unpinned(data));
     run.end += data.length;
-    if (run.chunks.length % COMPACT_ABOVE_CHUNKS === 0) compactTail(run);
+    this.#budget.bytes += data.length;
+    compactIfTiny(run);
   }
 
   #joinNext(index: number): void {
     const run = this.#runs[index];
     const next = this.#runs[index + 1];
     if (run === undefined || next === undefined || run.end !== next.start) return;
-    for (const chunk of next.chunks) run.chunks.push(chunk);
+    if (run.chunks.length < next.chunks.length) {
+      // What grows towards its beginning must not be moved chunk by chunk each time.
+      next.chunks.unshift(...run.chunks);
+      run.chunks = next.chunks;
+    } else {
+      for (const chunk of next.chunks) run.chunks.push(chunk);
+    }
     run.end = next.end;
+    compactIfTiny(run);
     this.#runs.splice(index + 1, 1);
+    this.#budget.runs -= 1;
   }
 
   #firstEndingAfter(value: number): number {
@@ -220,7 +254,11 @@ export class ReceiveStream {
     }
     run.start += taken.length;
     this.#readOffset += taken.length;
-    if (run.start === run.end) this.#runs.shift();
+    this.#budget.bytes -= taken.length;
+    if (run.start === run.end) {
+      this.#runs.shift();
+      this.#budget.runs -= 1;
+    }
     return taken;
   }
 
@@ -245,17 +283,23 @@ export class ReceiveStream {
     this.#highest = finalSize;
     this.#finalSize = finalSize;
     if (!wasComplete) this.#resetCode = code;
-    if (this.#resetCode !== undefined) this.#runs = [];
+    if (this.#resetCode !== undefined) this.#discard();
     return advance;
   }
 
   /** Discards what is here and what will come. Returns how many bytes were never read. */
   stop(): number {
     this.#stopped = true;
-    this.#runs = [];
+    this.#discard();
     const discarded = this.#highest - this.#readOffset;
     this.#readOffset = this.#highest;
     return discarded;
+  }
+
+  #discard(): void {
+    for (const { start, end } of this.#runs) this.#budget.bytes -= end - start;
+    this.#budget.runs -= this.#runs.length;
+    this.#runs = [];
   }
 }
 
@@ -264,17 +308,31 @@ function unpinned(data: Uint8Array): Uint8Array {
   return data.buffer.byteLength > MAX_PINNED_RATIO * data.length + 256 ? data.slice() : data;
 }
 
-/** Copies the last chunks together if they are tiny. */
-function compactTail(run: Run): void {
-  const tail = run.chunks.slice(-COMPACT_ABOVE_CHUNKS);
-  let bytes = 0;
-  for (const chunk of tail) bytes += chunk.length;
-  if (bytes > COMPACT_BELOW_MEAN_BYTES * tail.length) return;
-  const joined = new Uint8Array(bytes);
-  let position = 0;
-  for (const chunk of tail) {
-    joined.set(chunk, position);
-    position += chunk.length;
+/**
+ * Copies the chunks of a run together if they are tiny, wherever they came in. Between two such
+ * copies as many chunks have to come as the run has kilobytes, so that each costs a kilobyte's copy
+ * at most.
+ */
+function compactIfTiny(run: Run): void {
+  const bytes = run.end - run.start;
+  if (run.chunks.length <= COMPACT_ABOVE_CHUNKS + bytes / COMPACT_BELOW_MEAN_BYTES) return;
+  const blocks: Uint8Array[] = [];
+  let left = bytes;
+  let block = new Uint8Array(0);
+  let used = 0;
+  for (const chunk of run.chunks) {
+    for (let at = 0; at < chunk.length; ) {
+      if (used === block.length) {
+        block = new Uint8Array(Math.min(left, COMPACT_BLOCK_BYTES));
+        blocks.push(block);
+        used = 0;
+      }
+      const part = chunk.subarray(at, at + block.length - used);
+      block.set(part, used);
+      used += part.length;
+      at += part.length;
+      left -= part.length;
+    }
   }
-  run.chunks.splice(-COMPACT_ABOVE_CHUNKS, COMPACT_ABOVE_CHUNKS, joined);
+  run.chunks = blocks;
 }

@@ -11,7 +11,7 @@ import { PeerError, UsageError } from '../errors.js';
 import type { SessionEvent } from '../events.js';
 import type { SessionOptions } from '../options.js';
 import type { Range } from '../range-set.js';
-import { ReceiveStream } from './receive-stream.js';
+import { ReceiveStream, ReorderBudget } from './receive-stream.js';
 import { ReceiveWindow } from './receive-window.js';
 import { SendStream } from './send-stream.js';
 import { type Kind, newKind, streamIndex, UNIDIRECTIONAL } from './stream-kind.js';
@@ -70,6 +70,7 @@ export class StreamTable {
   readonly #bidi: Kind;
   readonly #uni: Kind;
   readonly #window: ReceiveWindow;
+  readonly #budget = new ReorderBudget();
   #receivedTotal = 0;
   #peerMaxData: number;
   #sentTotal = 0;
@@ -439,7 +440,8 @@ export class StreamTable {
     const stream: Stream = {
       id,
       send: !unidirectional || ours ? new SendStream(id, this.#peer.maxStreamData) : undefined,
-      receive: window === undefined ? undefined : new ReceiveStream(id, window.advertised),
+      receive:
+        window === undefined ? undefined : new ReceiveStream(id, window.advertised, this.#budget),
       window,
       toldReadable: false,
     };
