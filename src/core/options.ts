@@ -103,3 +103,5 @@ export const DEFAULT_ENDPOINT_LIMITS: EndpointLimits = {
 
 /** Control frames waiting to be sent; a peer that provokes more is closed with LIMIT_EXCEEDED. */
 export const MAX_PENDING_CONTROL_FRAMES = 1_024;
+/** Of these, that paths were given up; the newest. */
+export const MAX_PENDING_ABANDONS = 64;

@@ -8,9 +8,14 @@
 import type { CipherName, CryptoProvider, RandomSource } from '../crypto/index.js';
 import { type Frame, type Parameters, Writer } from '../wire/index.js';
 import type { Instant, PathId } from './contract.js';
-import { PeerError, type SessionError } from './errors.js';
+import type { SessionError } from './errors.js';
 import type { SessionEvent } from './events.js';
-import { MAX_PENDING_CONTROL_FRAMES, type SessionOptions } from './options.js';
+import { JoinRate } from './join-rate.js';
+import {
+  MAX_PENDING_ABANDONS,
+  MAX_PENDING_CONTROL_FRAMES,
+  type SessionOptions,
+} from './options.js';
 import type { Path, PathStatus } from './path.js';
 import { RangeSet } from './range-set.js';
 import { SCHEDULERS, type Scheduler } from './scheduler/index.js';
@@ -31,8 +36,23 @@ export interface Copy {
   readonly pathIds: PathId[];
 }
 
+/** Of two frames about the same matter one is enough: the one with the higher limit. */
+function isSameMatter(a: Frame, b: Frame): boolean {
+  if (a.type !== b.type) return false;
+  if (a.type === 'maxData') return true;
+  if (a.type === 'maxStreams') return a.bidirectional === (b as typeof a).bidirectional;
+  if (a.type === 'pathStatus' || a.type === 'pathAbandon') {
+    return a.pathId === (b as typeof a).pathId;
+  }
+  if (a.type === 'maxStreamData' || a.type === 'resetStream' || a.type === 'stopSending') {
+    return a.streamId === (b as typeof a).streamId;
+  }
+  return false;
+}
+
 function limitOf(frame: Frame): number {
-  return frame.type === 'maxData' || frame.type === 'maxStreamData' ? frame.maximum : 0;
+  if (frame.type === 'pathStatus') return frame.sequence;
+  return 'maximum' in frame ? frame.maximum : 0;
 }
 
 /** A last packet, of a path or session that ends: sent once, never repeated. */
@@ -72,6 +92,9 @@ export class SessionState {
   readonly paths = new Map<PathId, Path>();
   readonly events: SessionEvent[] = [];
   readonly control: Frame[] = [];
+  /** More control frames wait than an honest peer can provoke. */
+  isOverflowing = false;
+  readonly joinRate = new JoinRate();
   readonly copies: Copy[] = [];
   readonly farewells: Farewell[] = [];
   /** Stream bytes put into packets: for the first time, and again. */
@@ -127,28 +150,29 @@ export class SessionState {
     return this.peer?.maxAckDelayMs ?? 25;
   }
 
-  /** @throws PeerError if so many wait that only a misbehaving peer can be the cause. */
+  /**
+   * Called by whatever happens, also by commands and lost carriers, so it never throws: if so many
+   * wait that only a misbehaving peer can be the cause, {@link isOverflowing} ends the session.
+   */
   queueControl(frame: Frame): void {
-    const at = this.#replaceable(frame);
+    const at = this.control.findIndex((one) => isSameMatter(one, frame));
     const waiting = this.control[at];
     if (waiting !== undefined) {
       // What is repeated after a loss may be older than what waits.
       if (limitOf(waiting) >= limitOf(frame)) return;
       this.control.splice(at, 1);
     }
-    this.control.push(frame);
-    if (this.control.length > MAX_PENDING_CONTROL_FRAMES) {
-      throw new PeerError('LIMIT_EXCEEDED', 'it provokes more control frames than it acknowledges');
-    }
+    if (frame.type === 'pathAbandon') this.#dropOldAbandons();
+    if (this.control.length >= MAX_PENDING_CONTROL_FRAMES) this.isOverflowing = true;
+    else this.control.push(frame);
   }
 
-  /** A higher limit replaces one that has not been sent yet. */
-  #replaceable(frame: Frame): number {
-    if (frame.type === 'maxData') return this.control.findIndex((one) => one.type === 'maxData');
-    if (frame.type !== 'maxStreamData') return -1;
-    return this.control.findIndex(
-      (one) => one.type === 'maxStreamData' && one.streamId === frame.streamId,
-    );
+  /** While no path works, one after the other may be given up: the peer notices by their silence. */
+  #dropOldAbandons(): void {
+    const waiting = this.control.filter((one) => one.type === 'pathAbandon');
+    const oldest = waiting[0];
+    if (oldest === undefined || waiting.length < MAX_PENDING_ABANDONS) return;
+    this.control.splice(this.control.indexOf(oldest), 1);
   }
 
   /** `closed` is the last event: what happens to paths and streams afterwards concerns nobody. */

@@ -26,7 +26,7 @@ import type { Address, CarrierId, Instant, PathId, Transmit } from './contract.j
 import {
   AbortedError,
   assert,
-  type PeerError,
+  PeerError,
   type SessionError,
   UsageError,
   WIRE_CODES,
@@ -48,13 +48,7 @@ import {
 } from './path.js';
 import { type Reception, receivePacket } from './receiver.js';
 import { nextTimeout, nextTransmit } from './sender.js';
-import {
-  closeRepeatAt,
-  fail,
-  finishClosed,
-  sessionTimedOut,
-  startClosing,
-} from './session-end.js';
+import { closeRepeatAt, fail, finishClosed, sessionTimedOut, startClosing } from './session-end.js';
 import {
   type JoinEnvelope,
   type Lifecycle,
@@ -328,6 +322,9 @@ export class Session {
     const state = this.#state;
     const isNew = state.usePathId(path.id);
     assert(isNew, 'a path id is used once');
+    if (state.role === 'server' && !state.joinRate.joined(now)) {
+      fail(state, new PeerError('LIMIT_EXCEEDED', 'it opens paths faster than anyone needs'), now);
+    }
     state.paths.set(path.id, path);
     const told = state.takeRememberedStatus(path.id);
     if (told !== undefined) {
@@ -437,6 +434,10 @@ export class Session {
 
   /** @internal */
   nextTransmit(now: Instant): Transmit | undefined {
+    if (this.#state.isOverflowing) {
+      const why = 'it provokes more control frames than it acknowledges';
+      fail(this.#state, new PeerError('LIMIT_EXCEEDED', why), now);
+    }
     return nextTransmit(this.#state, now);
   }
 
