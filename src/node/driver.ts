@@ -1,0 +1,227 @@
+/**
+ * Runs an endpoint on Node: the clock, the one timer, and the carriers. Everything goes in as it
+ * happens; what comes out is drained once for all that happened in one turn of the event loop.
+ *
+ * @module
+ */
+
+import { randomBytes } from 'node:crypto';
+import {
+  type CarrierId,
+  drain,
+  Endpoint,
+  type EndpointConfig,
+  type EndpointEvent,
+  type Host,
+  type Instant,
+  type KeyEntry,
+  type Session,
+  type SessionEvent,
+  type Transmit,
+} from '../core/index.js';
+import type { Carrier } from './carriers/carrier.js';
+import { nodeCrypto } from './crypto.js';
+
+const NEVER = Number.POSITIVE_INFINITY;
+/** Longest time that `setTimeout` knows; it takes a longer one for 1 ms. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
+/** Who hears a session of the driver. */
+export interface SessionSink {
+  handle(event: SessionEvent): void;
+  /** Called after each drain, for those who asked by {@link Driver.watch}. */
+  drained(): void;
+}
+
+export interface DriverOptions
+  extends Omit<EndpointConfig, 'crypto' | 'random'>,
+    Partial<Pick<EndpointConfig, 'crypto' | 'random'>> {
+  /** Servers: a client is there. Attach a sink at once, or its events are lost. */
+  readonly onAccepted?: (session: Session, entry: KeyEntry) => void;
+}
+
+/** Owns an {@link Endpoint} and the carriers that its sessions run over. */
+export class Driver implements Host<EndpointEvent> {
+  readonly endpoint: Endpoint;
+  readonly #onAccepted: DriverOptions['onAccepted'];
+  readonly #carriers = new Map<CarrierId, Carrier>();
+  readonly #sinks = new Map<Session, SessionSink>();
+  readonly #watching = new Set<SessionSink>();
+  readonly #closing: CarrierId[] = [];
+  #isScheduled = false;
+  #isClosed = false;
+  #wantedAt = NEVER;
+  #timerAt = NEVER;
+  #timer: NodeJS.Timeout | undefined;
+  #immediate: NodeJS.Immediate | undefined;
+
+  constructor(options: DriverOptions = {}) {
+    const { onAccepted, ...config } = options;
+    this.#onAccepted = onAccepted;
+    this.endpoint = new Endpoint({ crypto: nodeCrypto, random: systemRandom, ...config });
+  }
+
+  /** Milliseconds on the monotonic clock. */
+  get now(): Instant {
+    return performance.now() as Instant;
+  }
+
+  get carrierCount(): number {
+    return this.#carriers.size;
+  }
+
+  carrier(carrierId: CarrierId): Carrier | undefined {
+    return this.#carriers.get(carrierId);
+  }
+
+  /** Calls commands of the core. What they make it send goes out before the next turn. */
+  command<T>(action: (endpoint: Endpoint, now: Instant) => T): T {
+    this.#touch();
+    return action(this.endpoint, this.now);
+  }
+
+  /** Takes a carrier that is connected, bound or accepted; it is the driver's from now on. */
+  addCarrier(carrier: Carrier): CarrierId {
+    const id = this.command((endpoint, now) => endpoint.carrierOpened(carrier, now));
+    this.#carriers.set(id, carrier);
+    carrier.open({
+      onReceive: (bytes, remote) => {
+        this.#input((now) => this.endpoint.receive(id, bytes, now, remote));
+      },
+      onWritable: (bytes) => {
+        this.#input((now) => this.endpoint.grantSend(id, bytes, now));
+      },
+      onClosed: (error) => {
+        if (!this.#carriers.delete(id)) return;
+        this.#input((now) => this.endpoint.carrierClosed(id, error, now));
+      },
+    });
+    return id;
+  }
+
+  /** Closes a carrier in good order; the paths over it end. */
+  closeCarrier(carrierId: CarrierId): void {
+    const carrier = this.#carriers.get(carrierId);
+    if (carrier === undefined) return;
+    this.#carriers.delete(carrierId);
+    carrier.close();
+    this.#input((now) => this.endpoint.carrierClosed(carrierId, undefined, now));
+  }
+
+  /** Sends the session's events to `sink`. The process stays alive while a session is attached. */
+  attach(session: Session, sink: SessionSink): void {
+    this.#sinks.set(session, sink);
+    this.#timer?.ref();
+  }
+
+  detach(session: Session): void {
+    const sink = this.#sinks.get(session);
+    if (sink !== undefined) this.#watching.delete(sink);
+    this.#sinks.delete(session);
+    if (this.#sinks.size === 0) this.#timer?.unref();
+  }
+
+  /** Calls `sink.drained()` after each drain until {@link unwatch}. */
+  watch(sink: SessionSink): void {
+    this.#watching.add(sink);
+    this.#touch();
+  }
+
+  unwatch(sink: SessionSink): void {
+    this.#watching.delete(sink);
+  }
+
+  /** Closes all carriers and stops; close the sessions before. */
+  close(): void {
+    this.#isClosed = true;
+    for (const carrier of this.#carriers.values()) carrier.close();
+    this.#carriers.clear();
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    clearImmediate(this.#immediate);
+    this.#immediate = undefined;
+  }
+
+  #input(action: (now: Instant) => void): void {
+    if (this.#isClosed) return;
+    action(this.now);
+    this.#touch();
+  }
+
+  #touch(): void {
+    if (this.#isScheduled || this.#isClosed) return;
+    this.#isScheduled = true;
+    queueMicrotask(() => this.#flush());
+  }
+
+  #flush(): void {
+    this.#isScheduled = false;
+    if (this.#isClosed) return;
+    drain(this.endpoint, this, this.now);
+    for (const carrierId of this.#closing.splice(0)) this.closeCarrier(carrierId);
+    for (const sink of [...this.#watching]) sink.drained();
+  }
+
+  // What drain() calls.
+
+  send(transmit: Transmit): void {
+    this.#carriers.get(transmit.carrierId)?.send(transmit.chunks, transmit.remote);
+  }
+
+  emit(event: EndpointEvent): void {
+    if (event.type === 'closeCarrier') {
+      this.#closing.push(event.carrierId);
+      return;
+    }
+    try {
+      if (event.type === 'accepted') this.#onAccepted?.(event.session, event.entry);
+      else this.#sinks.get(event.session)?.handle(event.event);
+    } catch (error) {
+      // A listener's fault: it is uncaught, as in Node's own emitters, but the drain goes on.
+      process.nextTick(() => {
+        throw error;
+      });
+    }
+  }
+
+  wakeAt(at: Instant | undefined): void {
+    this.#wantedAt = at ?? NEVER;
+    this.#arm();
+  }
+
+  /** One timer. If it goes off too early, it is set again; so it is hardly ever set anew. */
+  #arm(): void {
+    if (this.#wantedAt === NEVER) {
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+      return;
+    }
+    if (this.#timer !== undefined && this.#timerAt <= this.#wantedAt) return;
+    clearTimeout(this.#timer);
+    this.#timerAt = this.#wantedAt;
+    const delayMs = Math.min(MAX_TIMEOUT_MS, Math.max(1, Math.ceil(this.#wantedAt - this.now)));
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      if (this.now < this.#wantedAt) this.#arm();
+      else this.#immediate ??= setImmediate(() => this.#timedOut());
+    }, delayMs);
+    if (this.#sinks.size === 0) this.#timer.unref();
+  }
+
+  /**
+   * Timers come first in a turn of the event loop, sockets after them. A process that was busy for a
+   * while would take its own absence for the network's silence, so it reads first what has arrived.
+   */
+  #timedOut(): void {
+    this.#immediate = undefined;
+    this.#wantedAt = NEVER;
+    this.#input((now) => this.endpoint.handleTimeout(now));
+  }
+}
+
+function systemRandom(length: number): Uint8Array {
+  // Not from Node's pool: what the core gets is its own.
+  const bytes = new Uint8Array(length);
+  bytes.set(randomBytes(length));
+  return bytes;
+}

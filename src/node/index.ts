@@ -1,0 +1,50 @@
+/**
+ * Roving for Node.
+ *
+ * @module
+ */
+
+export {
+  AbortedError,
+  CarrierError,
+  type CarrierInfo,
+  type CarrierName,
+  ClosedByPeerError,
+  ConnectTimeoutError,
+  ContinuityError,
+  DEFAULT_SESSION_OPTIONS,
+  formatTicket,
+  InvariantError,
+  type KeyEntry,
+  KeyRing,
+  type PathId,
+  type PathInfo,
+  type PathState,
+  type PathStatistics,
+  PeerError,
+  parseTicket,
+  RevokedError,
+  SessionError,
+  type SessionOptions,
+  type StreamContinuity,
+  SupersededError,
+  type Ticket,
+  UsageError,
+} from '../core/index.js';
+export type { Carrier, CarrierSink } from './carriers/carrier.js';
+export {
+  createMemoryCarriers,
+  type MemoryCarrierOptions,
+  type MemoryCarriers,
+} from './carriers/memory.js';
+export { nodeCrypto } from './crypto.js';
+export { Driver, type DriverOptions, type SessionSink } from './driver.js';
+export { StreamResetError, StreamStoppedError } from './errors.js';
+export { connectInMemory, type InMemoryOptions, type InMemoryPair } from './in-memory.js';
+export {
+  MAX_PENDING_STREAMS,
+  type PathChange,
+  RovingSession,
+  type RovingSessionEvents,
+} from './session.js';
+export { RovingStream, type RovingStreamOptions } from './stream.js';
