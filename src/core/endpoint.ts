@@ -253,8 +253,10 @@ export class Endpoint implements EndpointCore<EndpointEvent> {
       return;
     }
     if (route.path.carrier !== carrier) return;
-    const reception = route.session.receive(route.path, packet, bytes, remote, now);
-    if (reception === 'fatal') this.#closeBroken(carrier);
+    const { session, path } = route;
+    if (session.receive(path, packet, bytes, remote, now) !== 'fatal') return;
+    if (carrier.isStream) this.#closeBroken(carrier);
+    else session.carrierClosed(path, 'too many of its packets were not authentic');
   }
 
   #join(

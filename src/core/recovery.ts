@@ -145,10 +145,12 @@ export class Recovery {
     const acked: SentPacket[] = [];
     const spurious: SentPacket[] = [];
     let ackedBytes = 0;
+    this.#acknowledgeLost(ranges, spurious, now);
     for (let r = ranges.length - 1; r >= 0; r--) {
       const range = ranges[r] as AckRange;
-      this.#acknowledgeLost(range, spurious, now);
-      const from = Math.max(range.smallest, this.#base + this.#head);
+      // A stream carrier has delivered all that went before: a gap is a lie that would be kept.
+      const smallest = this.#ordered ? 0 : range.smallest;
+      const from = Math.max(smallest, this.#base + this.#head);
       for (let number = from; number <= range.largest; number++) {
         const index = number - this.#base;
         const packet = this.#packets[index];
@@ -167,10 +169,10 @@ export class Recovery {
     return { acked, ackedBytes, spurious, largestAcked };
   }
 
-  #acknowledgeLost(range: AckRange, spurious: SentPacket[], now: Instant): void {
-    if (this.#lost.size === 0) return;
+  /** One pass, whatever the number of ranges: a peer may send hundreds of ACKs in a packet. */
+  #acknowledgeLost(ranges: readonly AckRange[], spurious: SentPacket[], now: Instant): void {
     for (const [number, packet] of this.#lost) {
-      if (number < range.smallest || number > range.largest) continue;
+      if (!isWithin(ranges, number)) continue;
       this.#lost.delete(number);
       spurious.push(packet);
       const distance = this.#largestAcked - number + 1;
@@ -251,4 +253,17 @@ export class Recovery {
       this.#head = 0;
     }
   }
+}
+
+/** @param ranges from the highest down. */
+function isWithin(ranges: readonly AckRange[], number: number): boolean {
+  let low = 0;
+  let high = ranges.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((ranges[middle] as AckRange).smallest > number) low = middle + 1;
+    else high = middle;
+  }
+  const range = ranges[low];
+  return range !== undefined && number <= range.largest;
 }
