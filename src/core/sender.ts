@@ -100,8 +100,7 @@ function nextProbe(session: SessionState, path: Path, now: Instant): Built | und
   path.health.probed(now);
   const limitBytes = path.carrier.isStream ? MIN_CARRIER_SPACE_BYTES : path.packetBytes;
   const isAsked = path.carrier.isStream && path.recovery.outstandingCount > 0;
-  const copies =
-    isAsked || path.state === 'joining' ? [] : duplicates(session, path, limitBytes);
+  const copies = isAsked || path.state === 'joining' ? [] : duplicates(session, limitBytes);
   const frames = copies.length === 0 ? [PING] : [];
   return buildPacket(session, path, { frames, copies, limitBytes }, now);
 }
@@ -137,14 +136,12 @@ function keepAliveAt(session: SessionState, path: Path): number {
 }
 
 /** Real data for a probe: the oldest that is unacknowledged, wherever it is under way. */
-function duplicates(session: SessionState, path: Path, limitBytes: number): Piece[] {
+function duplicates(session: SessionState, limitBytes: number): Piece[] {
   let oldest: SentPacket | undefined;
   for (const other of session.openPaths()) {
     const candidate = firstWithData(session, other, false);
     if (candidate === undefined) continue;
-    if (oldest === undefined || candidate.sentAt < oldest.sentAt || other === path)
-      oldest = candidate;
-    if (other === path) break;
+    if (oldest === undefined || candidate.sentAt < oldest.sentAt) oldest = candidate;
   }
   return oldest === undefined ? [] : piecesOf(session, oldest, limitBytes);
 }
