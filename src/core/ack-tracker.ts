@@ -76,17 +76,23 @@ export class AckTracker {
     return this.#deadline;
   }
 
-  /** The ranges to report, descending, and the delay in microseconds. Marks them as reported. */
-  report(now: Instant): { ranges: AckRange[]; delayUs: number } {
+  /**
+   * The ranges to report, descending, and the delay in microseconds.
+   *
+   * @param final marks them as reported; else they will be reported once more.
+   */
+  report(now: Instant, final: boolean): { ranges: AckRange[]; delayUs: number } {
     const ranges: AckRange[] = [];
     const kept = this.#received.ranges;
     for (let i = kept.length - 1; i >= 0; i--) {
       const range = kept[i];
       if (range !== undefined) ranges.push({ smallest: range.start, largest: range.end - 1 });
     }
-    this.#elicitingCount = 0;
-    this.#deadline = undefined;
-    this.#immediate = false;
+    if (final) {
+      this.#elicitingCount = 0;
+      this.#deadline = undefined;
+      this.#immediate = false;
+    }
     return { ranges, delayUs: Math.max(0, Math.round((now - this.#largestAt) * 1000)) };
   }
 }

@@ -184,7 +184,8 @@ export class AddressBook {
   /** The next challenge that is due and within its address's budget, if any. */
   nextChallenge(packetBytes: number, retryMs: number, now: Instant): Challenge | undefined {
     this.#expire(now);
-    for (const one of [this.#current, ...this.#candidates]) {
+    // The new addresses first: what waits to be acknowledged rides along, and came from there.
+    for (const one of [...this.#candidates, this.#current]) {
       if (now < one.nextChallengeAt || one.attempts >= maxAttempts(one)) continue;
       one.nextChallengeAt = (now + intervalMs(one, retryMs)) as Instant;
       // Counted also if it can't be sent: an address that sent little must not keep its place.

@@ -174,8 +174,9 @@ export function buildPacket(
   );
   const draft = new Draft(session.writer, limit - headerBytes(session, path) - AEAD_TAG_BYTES);
   if (draft.roomBytes <= 0) return undefined;
-  // What the peer needs goes where the peer is known to be.
-  if (!isElsewhere) addAcks(session, path, draft, now);
+  // What the peer needs goes where the peer is known to be. If that is out of date, a copy of the
+  // acknowledgement at the new address saves a round trip.
+  addAcks(session, path, draft, !isElsewhere, now);
   for (const frame of contents.frames ?? []) draft.add(frame);
   if (!isElsewhere) addQueued(path.pinned, draft);
   if (contents.control === true) addQueued(session.control, draft);
@@ -186,12 +187,18 @@ export function buildPacket(
 }
 
 /** What arrived on this path, and on paths that can't say so themselves. */
-function addAcks(session: SessionState, path: Path, draft: Draft, now: Instant): void {
+function addAcks(
+  session: SessionState,
+  path: Path,
+  draft: Draft,
+  final: boolean,
+  now: Instant,
+): void {
   for (const other of session.paths.values()) {
     if (!other.acks.isPending) continue;
     const isOurs = other === path || (!other.isHealthy && path.isUsable);
     if (!isOurs) continue;
-    const { ranges, delayUs } = other.acks.report(now);
+    const { ranges, delayUs } = other.acks.report(now, final);
     const frame: Frame = {
       type: 'ack',
       pathId: other.id,
