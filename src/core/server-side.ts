@@ -127,6 +127,8 @@ export class ServerSide {
 
   readonly #admit = (entry: KeyEntry, peer: Parameters, now: Instant): boolean => {
     const { limits } = this.#context;
+    // Asked twice: a key that is revoked meanwhile makes no session of a half-open one.
+    if (this.#ring.find(entry.keyId) !== entry) return false;
     if (this.#sessions.size >= limits.maxSessions) return false;
     const isTakeover = peer.instance !== undefined && this.#instanceOf(entry, peer) !== undefined;
     if (isTakeover) return this.#mayTakeOver(entry, peer, now);
