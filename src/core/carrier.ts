@@ -12,6 +12,8 @@ export class Carrier {
   /** Stream carriers: what the driver lets us hand out. */
   grantBytes = 0;
   isClosed = false;
+  /** Stream carriers: all was said; what still arrives is not looked at. */
+  isDeaf = false;
 
   constructor(id: CarrierId, info: CarrierInfo, now: Instant) {
     this.id = id;

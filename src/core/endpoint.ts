@@ -178,6 +178,7 @@ export class Endpoint implements EndpointCore<EndpointEvent> {
   receive(carrierId: CarrierId, bytes: Uint8Array, now: Instant, remote?: Address): void {
     const carrier = this.#context.carriers.get(carrierId);
     if (carrier === undefined) return;
+    if (carrier.isDeaf) return;
     const { records } = carrier;
     if (records === undefined) {
       this.#receivePacket(carrier, bytes, remote, now);
@@ -188,7 +189,7 @@ export class Endpoint implements EndpointCore<EndpointEvent> {
       const packet = records.next();
       if (packet === undefined) break;
       this.#receivePacket(carrier, packet, undefined, now);
-      if (carrier.isClosed) return;
+      if (carrier.isClosed || carrier.isDeaf) return;
     }
     if (records.failed) this.#closeBroken(carrier);
   }

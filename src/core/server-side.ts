@@ -321,6 +321,8 @@ export class ServerSide {
     const echo = packet.envelope.slice(0, ECHO_BYTES);
     const token = this.#ring.goneToken(this.#context.crypto, sessionId);
     this.#context.send(carrier, remote, encodeGone({ echo, token }));
+    // The data that follows the JOIN would be no reason to keep this answer back.
+    if (carrier.isStream) carrier.isDeaf = true;
   }
 
   // The end.

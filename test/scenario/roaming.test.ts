@@ -1,0 +1,120 @@
+/** Addresses that change and machines that sleep, while the session goes on. */
+import { describe, expect, it } from 'vitest';
+import { applyFault, Nat, World } from '../../src/sim/index.js';
+import {
+  CARRIERS,
+  download,
+  established,
+  expectOpen,
+  runUntilRead,
+  upload,
+  way,
+} from '../helpers/beds.js';
+
+const MIB = 1_048_576;
+const INITIAL_WINDOW_BYTES = 10 * 1_472;
+
+/** A download under way through a NAT, and what the server knows of its path. */
+function behindNat(seed: string) {
+  const world = new World({ seed });
+  const nat = new Nat(world);
+  const bed = established({ seed, world, paths: [way('only', 'udp', '50/40', { boxes: [nat] })] });
+  const { reader } = download(bed, { bytes: 30 * MIB });
+  world.run({ forMs: 1_500 });
+  const path = () => {
+    const [first] = bed.server.session.paths();
+    if (first === undefined) throw new Error('the path is gone');
+    return first;
+  };
+  return { bed, world, nat, reader, path };
+}
+
+describe('a NAT that gives out another port in the middle of a download', () => {
+  it('leaves the congestion state as it was', () => {
+    const { bed, world, nat, reader, path } = behindNat('port');
+    const before = path();
+    expect(before.statistics.congestionWindowBytes).toBeGreaterThan(10 * INITIAL_WINDOW_BYTES);
+    nat.rebind({ port: true });
+    world.run({ until: () => path().remote !== before.remote, forMs: 5_000 });
+    const after = path();
+    expect(after.remote).not.toBe(before.remote);
+    expect(after.pathId).toBe(before.pathId);
+    const kept = after.statistics.congestionWindowBytes / before.statistics.congestionWindowBytes;
+    expect(kept).toBeGreaterThan(0.5);
+    expect(after.statistics.minRttMs).toBe(before.statistics.minRttMs);
+    runUntilRead(bed, reader, 30 * MIB, 20_000);
+    expectOpen(bed);
+  });
+});
+
+describe('a NAT that gets another address in the middle of a download', () => {
+  it('starts the congestion control anew: it may be another network', () => {
+    const { bed, world, nat, reader, path } = behindNat('address');
+    const before = path();
+    nat.rebind({ address: true });
+    world.run({ until: () => path().remote !== before.remote, forMs: 5_000 });
+    const after = path();
+    expect(after.pathId).toBe(before.pathId);
+    expect(after.statistics.congestionWindowBytes).toBeLessThan(2 * INITIAL_WINDOW_BYTES);
+    runUntilRead(bed, reader, 30 * MIB, 20_000);
+    expectOpen(bed);
+  });
+});
+
+describe.each(CARRIERS)('a client machine that sleeps, over %s', (carrier) => {
+  it.each([
+    ['60 seconds', 60_000],
+    ['an hour', 3_600_000],
+  ] as const)('for %s goes on with its upload and its download where they were', (_name, ms) => {
+    const world = new World({ seed: `sleep ${carrier} ${ms}` });
+    const nat = new Nat(world);
+    const paths = [way('only', carrier, '20/30', { boxes: [nat] })];
+    const bed = established({ seed: 1, world, paths, tcp: { synRetries: 2 } });
+    const up = upload(bed, { bytes: 6 * MIB });
+    const down = download(bed, { bytes: 6 * MIB });
+    world.run({ forMs: 1_000 });
+    applyFault(world, { type: 'suspend', machine: 'client', ms });
+    world.run({ forMs: ms });
+    const wokenAt = world.now;
+    const before = { up: up.reader.readBytes, down: down.reader.readBytes };
+    expect(before.up).toBeLessThan(6 * MIB);
+    world.run({
+      until: () => up.reader.readBytes > before.up && down.reader.readBytes > before.down,
+      forMs: 20_000,
+    });
+    expect(world.now - wokenAt).toBeLessThan(6_000);
+    runUntilRead(bed, up.reader, 6 * MIB, 30_000);
+    runUntilRead(bed, down.reader, 6 * MIB, 30_000);
+    expectOpen(bed);
+  });
+});
+
+describe('a server machine that sleeps for 60 seconds', () => {
+  it.each(CARRIERS)('goes on, over %s', (carrier) => {
+    const bed = established({ seed: `server ${carrier}`, paths: [way('only', carrier, '20/30')] });
+    const { reader } = upload(bed, { bytes: 6 * MIB });
+    bed.world.run({ forMs: 1_000 });
+    applyFault(bed.world, { type: 'suspend', machine: 'server', ms: 60_000 });
+    runUntilRead(bed, reader, 6 * MIB, 80_000);
+    expectOpen(bed);
+  });
+});
+
+describe('a client that gets another address on its interface', () => {
+  it.each(CARRIERS)('joins from there, over %s, and the transfer goes on', (carrier) => {
+    const bed = established({
+      seed: `move ${carrier}`,
+      paths: [way('only', carrier, '20/30')],
+      tcp: { synRetries: 2 },
+    });
+    const { reader } = upload(bed, { bytes: 6 * MIB });
+    bed.world.run({ forMs: 700 });
+    bed.paths.get('only')?.readdress();
+    bed.openPath('only');
+    reader.resetGap();
+    runUntilRead(bed, reader, 6 * MIB, 20_000);
+    // A probe timeout, with what stood in the queue in it, and the first round trips of the new one.
+    expect(reader.longestGapMs).toBeLessThan(carrier === 'udp' ? 200 : 600);
+    expectOpen(bed);
+  });
+});
