@@ -56,6 +56,8 @@ export interface HalfOpen {
   readonly helloKey: string;
   readonly carrier: Carrier;
   readonly remote: Address | undefined;
+  /** The ACCEPT went to other addresses too: that it was read says nothing of `remote`. */
+  isAmbiguous: boolean;
   readonly helloBytes: number;
   readonly accept: Uint8Array;
   readonly acceptedAt: Instant;
@@ -162,9 +164,11 @@ export class ServerHandshakes {
     const helloKey = toHex(packet.envelope.subarray(0, ENVELOPE_NONCE_BYTES));
     const known = this.#halfOpen.get(helloKey);
     if (known !== undefined) {
-      // Only where it came from: a replay from elsewhere is not worth an answer.
-      const isSame = known.carrier === carrier && known.remote === remote;
-      return isSame ? { type: 'reply', bytes: known.accept } : SILENCE;
+      if (known.carrier !== carrier) return SILENCE;
+      // A copy may have come first: whoever wins that race must not shut out the client. The
+      // answer is no longer than the question.
+      if (known.remote !== remote) known.isAmbiguous = true;
+      return { type: 'reply', bytes: known.accept };
     }
     if (this.#answered.has(helloKey)) return SILENCE;
     const isCrowded = this.#halfOpen.size >= this.#limits.cookieAbove;
@@ -206,6 +210,7 @@ export class ServerHandshakes {
       helloKey,
       carrier: from.carrier,
       remote: from.remote,
+      isAmbiguous: false,
       helloBytes: from.bytes,
       accept: encodeAccept({ echo, noise: half.message }),
       acceptedAt: now,

@@ -181,9 +181,10 @@ export class ServerSide {
     const parts = { role: 'server', options, crypto, random, now } as const;
     const session = new Session(parts, this.#context.touch);
     session.establish(halfOpen, now);
-    // Who made a packet of this session has read the ACCEPT, which went to this address only.
-    const address = isFirst ? halfOpen.remote : remote;
-    const path = session.makePath(pathId, carrier, address, isFirst, now);
+    // Who made a packet of this session has read the ACCEPT, which went to this address.
+    const isProven = isFirst && !halfOpen.isAmbiguous;
+    const address = isProven ? halfOpen.remote : remote;
+    const path = session.makePath(pathId, carrier, address, isProven, now);
     session.adoptPath(path, isFirst ? Math.max(1, now - halfOpen.acceptedAt) : undefined, now);
     // A packet that is not authentic leaves no trace but the work of having tried it.
     const isAttached = this.#context.attach(session, path);
@@ -200,8 +201,8 @@ export class ServerSide {
 
   /** Path 0 belongs to the session although nothing has come on it yet. */
   #adoptFirst(halfOpen: HalfOpen, session: Session, now: Instant): void {
-    const { carrier, remote } = halfOpen;
-    const path = session.makePath(FIRST_PATH, carrier, remote, true, now);
+    const { carrier, remote, isAmbiguous } = halfOpen;
+    const path = session.makePath(FIRST_PATH, carrier, remote, !isAmbiguous, now);
     session.adoptPath(path, undefined, now);
     const isThere = !carrier.isClosed && this.#context.attach(session, path);
     if (!isThere) session.carrierClosed(path, 'its carrier closed');
