@@ -221,8 +221,9 @@ export class Session {
   // The end.
 
   /**
-   * Closes gracefully: all that was written is delivered first, however long that takes. Streams
-   * are finished where they are. `closed` follows without an error.
+   * Closes gracefully: all that was written is delivered first, and the peer is told, however long
+   * it takes until a path does so. Streams are finished where they are. `closed` follows without
+   * an error. For an end within some time, {@link abort} after it.
    */
   close(now: Instant): void {
     if (this.#state.lifecycle === 'handshaking')
@@ -459,6 +460,8 @@ export class Session {
   #endIfDelivered(now: Instant): void {
     const state = this.#state;
     if (state.lifecycle !== 'finishing' || state.streams?.isDelivered !== true) return;
+    // CLOSE is repeated for some seconds only: it has to wait for a path that can deliver it.
+    if (state.activePathCount === 0) return;
     startClosing(
       state,
       { type: 'close', application: true, code: WIRE_CODES.NO_ERROR, reason: '' },

@@ -61,8 +61,8 @@ const acknowledgementLostElsewhere: WorldPlan = {
       replyBytes: 1_671_741,
       priority: 1,
       pause: { afterMs: 953, forMs: 6_771 },
-      writeBytes: 100,
-      readBytes: 86,
+      writeBytes: 5_000,
+      readBytes: 20_000,
     },
   ],
   faults: [

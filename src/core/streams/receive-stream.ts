@@ -96,7 +96,7 @@ export class ReceiveStream {
   /** The application knows of the end, or wants to know no more, or the peer gave up. */
   get isDone(): boolean {
     if (this.#resetCode !== undefined) return true;
-    return this.isAtEnd && (this.#endWasRead || this.#stopped);
+    return this.#readOffset === this.#finalSize && (this.#endWasRead || this.#stopped);
   }
 
   /** The application was told that it has read everything. */
@@ -104,9 +104,10 @@ export class ReceiveStream {
     this.#endWasRead = true;
   }
 
-  /** The application has read all there will ever be. */
+  /** The application has read all of what the peer finished. What was given up has no such end. */
   get isAtEnd(): boolean {
-    return this.#finalSize !== undefined && this.#readOffset === this.#finalSize;
+    const isGivenUp = this.#stopped || this.#resetCode !== undefined;
+    return !isGivenUp && this.#readOffset === this.#finalSize;
   }
 
   /** Whether nothing more can arrive that matters. */
