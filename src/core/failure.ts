@@ -129,7 +129,7 @@ export function pathProgressed(
 ): void {
   const { health } = path;
   // An idle path's round trip proves little: what counts is real data, if there is any.
-  const isIdle = session.streams?.isDelivered ?? true;
+  const isIdle = (session.streams?.bufferedBytes ?? 0) === 0;
   const proof = isIdle ? acked.length : acked.filter(carriesData).length;
   health.progressed(proof, now);
   if (path.state !== 'suspect') return;

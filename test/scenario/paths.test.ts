@@ -1,7 +1,7 @@
 /** Paths that come and go, and how data is spread over them. */
 import { describe, expect, it } from 'vitest';
 import type { PathId } from '../../src/core/index.js';
-import { applyFault, type Bed, type BedEnd } from '../../src/sim/index.js';
+import { applyFault, type Bed, type BedEnd, contentAt, Reader } from '../../src/sim/index.js';
 import {
   CARRIERS,
   download,
@@ -169,3 +169,26 @@ describe.each(CARRIERS)(
     });
   },
 );
+
+describe.each(CARRIERS)('a path over %s that was gone for a while', (carrier) => {
+  it('comes back also while a stream is open and says nothing', () => {
+    const paths = [way('stays', 'udp', '20/40'), way('returns', carrier, '20/30')];
+    const bed = established({ seed: 'quiet', client: { keepAliveMs: 1_000 }, paths });
+    bed.redials = false;
+    const reader = new Reader(bed.server);
+    bed.clientHost.command((_core, now) => {
+      const id = bed.client.session.openStream({}, now) ?? -1;
+      bed.client.session.write(id, contentAt(0, 1_000));
+    });
+    bed.paths.get('returns')?.set({ black: true });
+    bed.world.run({ forMs: 5_000 });
+    expect(reader.readBytes).toBe(1_000);
+    expect(statesOf(bed.client).join()).toContain('suspect');
+    bed.paths.get('returns')?.set({ black: false });
+    // A TCP connection's own back-off is about as long as the silence was.
+    bed.world.run({ forMs: 8_000 });
+    expect(statesOf(bed.client).join()).not.toContain('suspect');
+    expect(statesOf(bed.server).join()).not.toContain('suspect');
+    expect(bed.client.session.streamCount).toBe(1);
+  });
+});
