@@ -25,6 +25,8 @@ export interface StreamPlan {
   readonly early?: { readonly type: 'reset' | 'stop'; readonly afterMs: number };
   /** The other end reads nothing from `afterMs` after the opening, for `forMs`. */
   readonly pause?: { readonly afterMs: number; readonly forMs: number };
+  /** It is not finished before {@link RandomApps.release}: an open stream that says nothing. */
+  readonly lingers?: boolean;
   /** Sizes of single writes and reads. */
   readonly writeBytes: number;
   readonly readBytes: number;
@@ -59,6 +61,7 @@ export class RandomApps {
   problem: string | undefined;
   readonly #sendBufferBytes: Readonly<Record<Role, number>>;
   #openedCount = 0;
+  #isReleased = false;
   readonly #ends = new Map<Role, BedEnd>();
   readonly #planOf = new Map<number, StreamPlan>();
   readonly #flows = new Map<string, Flow>();
@@ -77,12 +80,31 @@ export class RandomApps {
     if (role === 'server') this.#openAll(role, end);
   }
 
-  /** Everything has arrived as it should, and no end holds a stream any more. */
-  get isDone(): boolean {
+  /** Everything has arrived as it should; only streams that linger are still open. */
+  get isQuiet(): boolean {
     if (this.#openedCount < this.plans.length) return false;
-    for (const flow of this.#flows.values()) if (!isComplete(flow)) return false;
-    for (const end of this.#ends.values()) if (end.session.streamCount > 0) return false;
+    for (const flow of this.#flows.values()) {
+      const isOpen = flow.plan.lingers === true && !this.#isReleased;
+      if (isOpen ? flow.read < flow.bytes : !isComplete(flow)) return false;
+    }
     return this.#ends.size === 2;
+  }
+
+  /** And no end holds a stream any more. */
+  get isDone(): boolean {
+    for (const end of this.#ends.values()) if (end.session.streamCount > 0) return false;
+    return this.isQuiet;
+  }
+
+  /** Finishes what lingers. Both machines must be awake. */
+  release(): void {
+    this.#isReleased = true;
+    for (const [key, flow] of this.#flows) {
+      const end = this.#ends.get(flow.from);
+      if (end === undefined || flow.plan.lingers !== true) continue;
+      this.#pump(end, Number(key.split(' ')[1]), flow);
+      end.host.touch();
+    }
   }
 
   /** What is missing, for people. */
@@ -177,6 +199,7 @@ export class RandomApps {
       if (taken < piece.length) return;
     }
     if (flow.givenUp || flow.finished) return;
+    if (flow.plan.lingers === true && !this.#isReleased) return;
     flow.finished = true;
     session.finish(streamId);
   }

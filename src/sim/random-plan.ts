@@ -79,7 +79,10 @@ export function drawPlan(seed: number): WorldPlan {
   const faultsFromStart = prng.chance(0.25);
   const healAtMs = prng.integer(200, prng.pick([2_000, 10_000, 30_000]));
   const slowestRttMs = Math.max(...paths.map((path) => path.rttMs + 40));
-  const bounds = { windowBytes: smallestWindow(client, server), slowestRttMs, healAtMs };
+  const limits = [client, server].flatMap((end) => [end.maxStreamsBidi, end.maxStreamsUni]);
+  const mayLinger = limits.every((limit) => limit === undefined || limit > MAX_STREAMS);
+  const windowBytes = smallestWindow(client, server);
+  const bounds = { windowBytes, slowestRttMs, healAtMs, mayLinger };
   return {
     seed,
     paths,
@@ -142,14 +145,14 @@ function drawOptions(prng: Prng): Partial<SessionOptions> {
   const isTight = prng.chance(0.3);
   const windowBytes = prng.pick([512, 4_096, 30_000, 200_000]);
   const streamWindowBytes = Math.min(windowBytes, prng.pick([256, 2_048, 20_000, 200_000]));
-  const maxStreams = prng.pick([1, 2, 16, 256]);
+  const maxStreams = prng.pick([1, 2, 16, 16, 256]);
   return {
     scheduler: prng.pick(SCHEDULERS),
     congestionControl: prng.pick(['bbr', 'cubic']),
     keepAliveMs: 0,
     connectTimeoutMs: MAX_CONNECT_MS,
     maxStreamsBidi: maxStreams,
-    maxStreamsUni: prng.pick([1, 3, 256]),
+    maxStreamsUni: prng.pick([1, 3, 256, 256]),
     maxPaths: prng.pick([2, 3, 16, 16]),
     maxAckDelayMs: prng.pick([0, 5, 10, 25]),
     ...(isTight
@@ -191,6 +194,8 @@ interface StreamBounds {
   readonly windowBytes: number;
   readonly slowestRttMs: number;
   readonly healAtMs: number;
+  /** Streams that stay open must not keep others from being opened. */
+  readonly mayLinger: boolean;
 }
 
 function drawStreams(prng: Prng, bounds: StreamBounds): StreamPlan[] {
@@ -219,6 +224,7 @@ function drawStreams(prng: Prng, bounds: StreamBounds): StreamPlan[] {
       ...(prng.chance(0.2)
         ? { pause: { afterMs: prng.integer(0, 1_000), forMs: prng.integer(1, 8_000) } }
         : {}),
+      ...(!isEarly && bytes > 0 && bounds.mayLinger && prng.chance(0.3) ? { lingers: true } : {}),
       // Not so small that a world consists of nothing else.
       writeBytes: Math.max(Math.ceil(bytes / 2_000), prng.pick([1, 100, 1_200, 10_000, 65_000])),
       readBytes: Math.max(Math.ceil(bytes / 2_000), prng.pick([10, 1_000, 1_000_000])),

@@ -140,12 +140,12 @@ class Run {
     if (faulty !== undefined) return faulty;
     this.#healedAt = world.now;
     this.#heal();
-    const alive = this.#runUntil(() => this.apps.isDone, this.#livenessBound(), 'liveness');
+    const alive = this.#runUntil(() => this.apps.isQuiet, this.#livenessBound(), 'liveness');
     if (alive !== undefined) return alive;
     this.livenessMs = world.now - this.#healedAt;
     const recovered = () => this.#isRecovered;
     const agreed = this.#runUntil(recovered, this.#livenessBound(), 'recovery of the paths');
-    return agreed ?? this.#checkIdle() ?? this.#checkClose();
+    return agreed ?? this.#checkLingering() ?? this.#checkIdle() ?? this.#checkClose();
   }
 
   #connect(): void {
@@ -370,6 +370,11 @@ class Run {
   }
 
   // The end.
+
+  #checkLingering(): string | undefined {
+    this.apps.release();
+    return this.#runUntil(() => this.apps.isDone, LIVENESS_BASE_MS, 'the end of what lingered');
+  }
 
   #checkIdle(): string | undefined {
     const { bed, plan } = this;
