@@ -21,6 +21,7 @@ import { assert } from './errors.js';
 import { PathHealth } from './path-health.js';
 import { Recovery } from './recovery.js';
 import { RttEstimator } from './rtt.js';
+import type { Piece } from './streams/stream-table.js';
 
 /**
  * - `joining`: opened by us, nothing authentic has come back yet. Its first flight may carry data.
@@ -104,6 +105,8 @@ export class Path {
   readonly openedAt: Instant;
   /** Frames that must travel on this path. */
   readonly pinned: Frame[] = [];
+  /** Data that another path carries and that shall go on this one too (scheduler `redundant`). */
+  readonly copies: Piece[] = [];
   rtt = new RttEstimator();
   congestion: CongestionController;
   #state: PathState;

@@ -22,6 +22,8 @@ const CHALLENGE_PACKET_BYTES = 80;
 const MIN_CARRIER_SPACE_BYTES = 1_024;
 /** Data is sent again for the tail's sake only if that wins at least this much. */
 const REINJECT_MIN_GAIN_MS = 5;
+/** Pieces of data waiting to be copied to one path. */
+const MAX_COPIES = 1_024;
 const PING: Frame = { type: 'ping' };
 
 export function nextTransmit(session: SessionState, now: Instant): Transmit | undefined {
@@ -183,20 +185,27 @@ function piecesOf(session: SessionState, packet: SentPacket, limitBytes: number)
   return pieces;
 }
 
+/** What other paths carry, as far as it has not arrived by then. */
 function nextCopy(session: SessionState, now: Instant): Built | undefined {
-  for (;;) {
-    const copy = session.copies[0];
-    if (copy === undefined) return undefined;
-    const pathId = copy.pathIds.shift();
-    if (pathId === undefined) {
-      session.copies.shift();
-      continue;
+  for (const path of session.openPaths()) {
+    while (path.copies.length > 0 && path.isUsable && viewOf(path, now).canSend) {
+      const piece = path.copies[0] as Piece;
+      const built = buildPacket(session, path, { copies: [piece] }, now);
+      const sentTo = built?.pieces[0]?.range.end ?? piece.range.end;
+      path.copies.shift();
+      if (sentTo < piece.range.end) {
+        path.copies.unshift({ ...piece, range: { start: sentTo, end: piece.range.end } });
+      }
+      if (built !== undefined) return built;
     }
-    const path = session.paths.get(pathId);
-    if (path === undefined || !path.isUsable) continue;
-    const built = buildPacket(session, path, { copies: copy.pieces }, now);
-    if (built !== undefined) return built;
   }
+  return undefined;
+}
+
+function queueCopies(path: Path, pieces: readonly Piece[]): void {
+  path.copies.push(...pieces);
+  // A path that can't keep up skips the oldest: they have the best chance to have arrived.
+  path.copies.splice(0, path.copies.length - MAX_COPIES);
 }
 
 /** Control frames are small: they go at once, on the path that delivers first. */
@@ -237,9 +246,8 @@ function nextData(session: SessionState, now: Instant): Built | undefined {
   if (path === undefined) return undefined;
   session.lastPathId = path.id;
   const built = buildPacket(session, path, { control: true, data: true }, now);
-  if (built !== undefined && choice.copies.length > 0 && built.pieces.length > 0) {
-    const pathIds = paths.filter((one) => choice.copies.includes(one.id)).map((one) => one.id);
-    session.copies.push({ pieces: built.pieces, pathIds });
+  for (const other of paths) {
+    if (built !== undefined && choice.copies.includes(other.id)) queueCopies(other, built.pieces);
   }
   return built;
 }
@@ -381,7 +389,8 @@ export function nextTimeout(session: SessionState): Instant | undefined {
     if (path.state === 'suspect') next = Math.min(next, suspectProbeAt(path));
     // Where pacing had ended when we were asked, something else holds the data back.
     const isPaced = path.pacedUntil > session.askedAt;
-    if (hasWork && isPaced && path.isUsable && path.windowSpaceBytes > 0)
+    const hasData = hasWork || path.copies.length > 0;
+    if (hasData && isPaced && path.isUsable && path.windowSpaceBytes > 0)
       next = Math.min(next, path.pacedUntil);
   }
   return next as Instant;

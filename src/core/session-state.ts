@@ -19,7 +19,7 @@ import {
 import type { Path, PathStatus } from './path.js';
 import { RangeSet } from './range-set.js';
 import { SCHEDULERS, type Scheduler } from './scheduler/index.js';
-import type { Piece, StreamTable } from './streams/stream-table.js';
+import type { StreamTable } from './streams/stream-table.js';
 
 /**
  * - `handshaking`: a client that has no ACCEPT yet.
@@ -29,12 +29,6 @@ import type { Piece, StreamTable } from './streams/stream-table.js';
  * - `closed`
  */
 export type Lifecycle = 'handshaking' | 'established' | 'finishing' | 'closing' | 'closed';
-
-/** Packets that shall go out on further paths too (scheduler `redundant`). */
-export interface Copy {
-  readonly pieces: readonly Piece[];
-  readonly pathIds: PathId[];
-}
 
 /** Of two frames about the same matter one is enough: the one with the higher limit. */
 function isSameMatter(a: Frame, b: Frame): boolean {
@@ -95,7 +89,6 @@ export class SessionState {
   /** More control frames wait than an honest peer can provoke. */
   isOverflowing = false;
   readonly joinRate = new JoinRate();
-  readonly copies: Copy[] = [];
   readonly farewells: Farewell[] = [];
   /** Stream bytes put into packets: for the first time, and again. */
   readonly counters = { sentNewBytes: 0, sentAgainBytes: 0 };

@@ -36,10 +36,10 @@ export function roundRobin(input: SchedulerInput): Choice {
   return path === undefined ? WAIT : send(path.pathId);
 }
 
-/** Everything on every path that has room; paced by the fastest. */
+/** Everything on every path; paced by the fastest, the others skip what has arrived. */
 export function redundant(input: SchedulerInput): Choice {
-  const paths = free(input);
-  const first = leastBy(paths, (one) => one.arrivalMs);
+  const paths = preferred(input.paths);
+  const first = leastBy(free(input), (one) => one.arrivalMs);
   if (first === undefined) return WAIT;
   const copies = paths.filter((one) => one !== first).map((one) => one.pathId);
   return send(first.pathId, copies);
