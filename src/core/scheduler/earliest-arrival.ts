@@ -56,11 +56,13 @@ function guard(slow: PathView, paths: readonly PathView[], input: SchedulerInput
   let fastest = slow;
   for (const path of paths) {
     if (path === slow || path.minRttMs >= slow.minRttMs) continue;
-    if (path.minRttMs < fastest.minRttMs) fastest = path;
     // The window opens again when the piece has arrived and the news of it is back.
     const latestMs = slow.arrivalMs + VARIANCES * slow.rttVarianceMs;
     const blockedMs = latestMs + path.smoothedRttMs / 2 - path.arrivalMs;
-    if (blockedMs > 0) needed += path.rate * blockedMs;
+    // One that delivers only after that is not held up, and no better, however short its round trip.
+    if (blockedMs <= 0) continue;
+    needed += path.rate * blockedMs;
+    if (path.minRttMs < fastest.minRttMs) fastest = path;
   }
   const isFastest = needed === slow.packetBytes;
   if (isFastest || needed <= input.creditBytes) return send(slow.pathId);
