@@ -12,8 +12,9 @@ export const DOOR_KEY_BYTES = 32;
 const TICKET_BYTES = KEY_ID_BYTES + SECRET_BYTES + DOOR_KEY_BYTES;
 const SCHEME = 'roving://';
 /** More addresses than anyone has; bounds what a hostile ticket can make a client try. */
-const MAX_ADDRESSES = 64;
-const MAX_TICKET_LENGTH = 16_384;
+export const MAX_ADDRESSES = 64;
+const TOO_MANY_ADDRESSES = `a ticket has at most ${MAX_ADDRESSES} addresses`;
+export const MAX_TICKET_LENGTH = 16_384;
 
 /** protocol.md#ticket. Whoever has it can open sessions: keep it like a private key. */
 export interface Ticket {
@@ -36,14 +37,34 @@ export interface KeyEntry {
   readonly grants: readonly string[];
 }
 
-/** `roving://ADDRESS,ADDRESS#...`: the addresses in the clear, the secrets in the fragment. */
+/**
+ * `roving://ADDRESS,ADDRESS#...`: the addresses in the clear, the secrets in the fragment.
+ *
+ * @throws UsageError if a part has the wrong length, or there are more addresses than are read.
+ */
 export function formatTicket(ticket: Ticket): string {
+  const { keyId, secret, doorKey, addresses } = ticket;
+  if (keyId.length !== KEY_ID_BYTES) throw new UsageError('a key id has 8 bytes');
+  if (secret.length !== SECRET_BYTES) throw new UsageError('a secret has 32 bytes');
+  if (doorKey.length !== DOOR_KEY_BYTES) throw new UsageError('a door key has 32 bytes');
+  if (addresses.length > MAX_ADDRESSES) throw new UsageError(TOO_MANY_ADDRESSES);
   const secrets = new Uint8Array(TICKET_BYTES);
-  secrets.set(ticket.keyId, 0);
-  secrets.set(ticket.secret, KEY_ID_BYTES);
-  secrets.set(ticket.doorKey, KEY_ID_BYTES + SECRET_BYTES);
-  const addresses = ticket.addresses.map((one) => encodeURIComponent(one).replaceAll('%3A', ':'));
-  return `${SCHEME}${addresses.join(',')}#${encodeBase64Url(secrets)}`;
+  secrets.set(keyId, 0);
+  secrets.set(secret, KEY_ID_BYTES);
+  secrets.set(doorKey, KEY_ID_BYTES + SECRET_BYTES);
+  const listed = addresses.map(encodeAddress).join(',');
+  const text = `${SCHEME}${listed}#${encodeBase64Url(secrets)}`;
+  if (text.length > MAX_TICKET_LENGTH) throw new UsageError('the addresses are too long');
+  return text;
+}
+
+function encodeAddress(address: string): string {
+  if (address === '') throw new UsageError('an address of a ticket is empty');
+  try {
+    return encodeURIComponent(address).replaceAll('%3A', ':');
+  } catch {
+    throw new UsageError('an address of a ticket is no valid text');
+  }
 }
 
 /** @throws UsageError telling what is wrong, without repeating any of the text. */
@@ -61,7 +82,7 @@ export function parseTicket(text: string): Ticket {
   const listed = trimmed.slice(SCHEME.length, hash);
   const addresses = listed === '' ? [] : listed.split(',').map(decodeAddress);
   if (addresses.length > MAX_ADDRESSES) {
-    throw new UsageError(`the ticket has more than ${MAX_ADDRESSES} addresses`);
+    throw new UsageError(TOO_MANY_ADDRESSES);
   }
   return {
     keyId: secrets.slice(0, KEY_ID_BYTES),
@@ -98,6 +119,8 @@ function encodeBase64Url(bytes: Uint8Array): string {
 }
 
 function decodeBase64Url(text: string): Uint8Array | undefined {
+  // Four letters make three bytes; one that is left over makes none.
+  if (text.length % 4 === 1) return undefined;
   const bytes = new Uint8Array(Math.floor((text.length * 6) / 8));
   let buffer = 0;
   let bits = 0;
