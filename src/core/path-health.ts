@@ -17,6 +17,8 @@ export const READMIT_AFTER_PACKETS = 3;
 /** The requirement doubles with each earlier alarm in this time, up to the maximum. */
 export const FLAP_MEMORY_MS = 60_000;
 export const READMIT_MAX_PACKETS = 24;
+/** More alarms would change nothing: the requirement is at its maximum. */
+const MAX_REMEMBERED_ALARMS = 8;
 /** Probes of a suspect path: this often at first, then in proportion to its silence. */
 export const PROBE_INTERVAL_MIN_MS = 50;
 export const PROBE_INTERVAL_MAX_MS = 5_000;
@@ -78,14 +80,14 @@ export class PathHealth {
   becameSuspect(now: Instant): void {
     this.#suspectSince = now;
     this.#evidencePackets = 0;
-    this.#alarms = this.#alarms.filter((at) => now - at < FLAP_MEMORY_MS);
-    this.#alarms.push(now);
+    const recent = this.#alarms.filter((at) => now - at < FLAP_MEMORY_MS);
+    this.#alarms = [...recent, now].slice(-MAX_REMEMBERED_ALARMS);
     this.probesWanted = 1;
   }
 
   /** Whether a suspect path has delivered enough. */
   get isProven(): boolean {
-    const required = READMIT_AFTER_PACKETS * 2 ** Math.min(8, this.#alarms.length - 1);
+    const required = READMIT_AFTER_PACKETS * 2 ** (this.#alarms.length - 1);
     return this.#evidencePackets >= Math.min(READMIT_MAX_PACKETS, required);
   }
 
