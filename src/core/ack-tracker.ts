@@ -28,6 +28,8 @@ export class AckTracker {
   #elicitingCount = 0;
   #deadline: Instant | undefined;
   #immediate = false;
+  /** Also said on a path that may be dead, before it is said on a better one. */
+  isEchoed = false;
 
   /** @param ordered a stream carrier: nothing is missing, so gaps need no hurry. */
   constructor(maxAckDelayMs: number, ordered: boolean) {
@@ -76,23 +78,22 @@ export class AckTracker {
     return this.#deadline;
   }
 
-  /**
-   * The ranges to report, descending, and the delay in microseconds.
-   *
-   * @param final marks them as reported; else they will be reported once more.
-   */
-  report(now: Instant, final: boolean): { ranges: AckRange[]; delayUs: number } {
+  /** The ranges to report, descending, and the delay in microseconds. See {@link reported}. */
+  report(now: Instant): { ranges: AckRange[]; delayUs: number } {
     const ranges: AckRange[] = [];
     const kept = this.#received.ranges;
     for (let i = kept.length - 1; i >= 0; i--) {
       const range = kept[i];
       if (range !== undefined) ranges.push({ smallest: range.start, largest: range.end - 1 });
     }
-    if (final) {
-      this.#elicitingCount = 0;
-      this.#deadline = undefined;
-      this.#immediate = false;
-    }
     return { ranges, delayUs: Math.max(0, Math.round((now - this.#largestAt) * 1000)) };
+  }
+
+  /** The report is in a packet that is as good as any: nothing is owed any more. */
+  reported(): void {
+    this.#elicitingCount = 0;
+    this.#deadline = undefined;
+    this.#immediate = false;
+    this.isEchoed = false;
   }
 }

@@ -88,7 +88,10 @@ export function silenceDeadline(session: SessionState, path: Path): Instant | un
  */
 export function pathIsSilent(session: SessionState, path: Path, now: Instant): void {
   const { health, recovery } = path;
-  const isTelling = recovery.outstandingCount >= SUSPECT_AFTER_PACKETS;
+  // On a stream carrier nothing is lost, and there may be no room for more packets.
+  const isTelling = path.carrier.isStream
+    ? health.timeoutCount > 1
+    : recovery.outstandingCount >= SUSPECT_AFTER_PACKETS;
   if (health.timeoutCount > 0 && isTelling) {
     becomeSuspect(session, path, 'nothing was acknowledged in time', now);
     return;
@@ -131,7 +134,9 @@ export function pathProgressed(
   // An idle path's round trip proves little: what counts is real data, if there is any.
   const isIdle = (session.streams?.bufferedBytes ?? 0) === 0;
   const proof = isIdle ? acked.length : acked.filter(carriesData).length;
+  const wasInDoubt = path.state === 'active' && health.timeoutCount > 0;
   health.progressed(proof, now);
+  if (wasInDoubt) rescue(session, path);
   if (path.state !== 'suspect') return;
   if (!health.isProven && session.activePathCount > 0) return;
   health.recovered();
@@ -142,12 +147,17 @@ function carriesData(packet: SentPacket): boolean {
   return packet.frames.some((frame) => frame.kind === 'stream');
 }
 
+/** A path is good again: what is stuck on those that are not has somewhere to go. */
+function rescue(session: SessionState, path: Path): void {
+  for (const other of session.paths.values()) {
+    if (other !== path && !other.isHealthy) reinjectOutstanding(session, other);
+  }
+}
+
 /** The path carries data from now on, also what is stuck on suspect ones. */
 export function activate(session: SessionState, path: Path, reason: string): void {
   path.moveTo('active');
-  for (const other of session.paths.values()) {
-    if (other.state === 'suspect') reinjectOutstanding(session, other);
-  }
+  rescue(session, path);
   session.emit({
     type: 'path',
     pathId: path.id,

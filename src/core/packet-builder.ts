@@ -39,6 +39,8 @@ export interface Contents {
   readonly to?: Address;
   /** Frames to put in first. */
   readonly frames?: readonly Frame[];
+  /** Acknowledgements in this packet are said again elsewhere: it may not arrive. */
+  readonly keepsAcks?: boolean;
   /** Whether control frames of the session may ride along. */
   readonly control?: boolean;
   /** Whether stream data may. */
@@ -176,8 +178,9 @@ export function buildPacket(
   if (draft.roomBytes <= 0) return undefined;
   // What the peer needs goes where the peer is known to be. If that is out of date, a copy of the
   // acknowledgement at the new address saves a round trip.
-  addAcks(session, path, draft, !isElsewhere, now);
+  const keepsAcks = isElsewhere || contents.keepsAcks === true;
   for (const frame of contents.frames ?? []) draft.add(frame);
+  addAcks(session, path, draft, keepsAcks, now);
   if (!isElsewhere) addQueued(path.pinned, draft);
   if (contents.control === true) addQueued(session.control, draft);
   for (const piece of contents.copies ?? []) addCopy(piece, draft);
@@ -191,14 +194,14 @@ function addAcks(
   session: SessionState,
   path: Path,
   draft: Draft,
-  final: boolean,
+  keepsAcks: boolean,
   now: Instant,
 ): void {
   for (const other of session.paths.values()) {
     if (!other.acks.isPending) continue;
     const isOurs = other === path || (!other.isHealthy && path.isUsable);
     if (!isOurs) continue;
-    const { ranges, delayUs } = other.acks.report(now, final);
+    const { ranges, delayUs } = other.acks.report(now);
     const frame: Frame = {
       type: 'ack',
       pathId: other.id,
@@ -206,7 +209,11 @@ function addAcks(
       delayUs,
       ranges,
     };
-    while (!draft.add(frame) && ranges.length > 1) ranges.length = Math.ceil(ranges.length / 2);
+    let isIn = draft.add(frame);
+    for (; !isIn && ranges.length > 1; isIn = draft.add(frame)) {
+      ranges.length = Math.ceil(ranges.length / 2);
+    }
+    if (isIn && !keepsAcks) other.acks.reported();
   }
 }
 

@@ -18,6 +18,8 @@ import type { Piece } from './streams/stream-table.js';
 
 /** A packet with a challenge is about this long. */
 const CHALLENGE_PACKET_BYTES = 80;
+/** One with nothing but a short ACK. */
+const ACK_PACKET_BYTES = 40;
 /** A grant smaller than this is not worth a packet of data. */
 const MIN_CARRIER_SPACE_BYTES = 1_024;
 /** Data is sent again for the tail's sake only if that wins at least this much. */
@@ -90,10 +92,20 @@ function nextPinned(session: SessionState, path: Path, now: Instant): Built | un
 
 function nextAck(session: SessionState, path: Path, now: Instant): Built | undefined {
   if (!path.acks.isDue(now)) return undefined;
-  // If the path it came by is doubtful, it is said on the best one; not if that is doubtful too.
-  if (path.isHealthy || path.state === 'joining') return buildPacket(session, path, {}, now);
+  // If the path it came by is doubtful, it is said there and on the best one, for either may be dead.
+  const carrier = ackCarrier(session, path);
+  if (carrier !== path && !path.acks.isEchoed) {
+    path.acks.isEchoed = true;
+    const echo = buildPacket(session, path, { keepsAcks: true }, now);
+    if (echo !== undefined) return echo;
+  }
+  return buildPacket(session, carrier, {}, now);
+}
+
+function ackCarrier(session: SessionState, path: Path): Path {
+  if (path.isHealthy || path.state === 'joining') return path;
   const best = session.bestPath();
-  return buildPacket(session, best?.isUsable === true ? best : path, {}, now);
+  return best?.isUsable === true ? best : path;
 }
 
 /** Asks for a sign of life: at the opening, while suspect, and after long silence. */
@@ -103,8 +115,7 @@ function nextProbe(session: SessionState, path: Path, now: Instant): Built | und
   const limitBytes = path.carrier.isStream ? MIN_CARRIER_SPACE_BYTES : path.packetBytes;
   const isAsked = path.carrier.isStream && path.recovery.outstandingCount > 0;
   const copies = isAsked || path.state === 'joining' ? [] : duplicates(session, limitBytes);
-  const frames = copies.length === 0 ? [PING] : [];
-  return buildPacket(session, path, { frames, copies, limitBytes }, now);
+  return buildPacket(session, path, { frames: [PING], copies, limitBytes }, now);
 }
 
 function isProbeDue(session: SessionState, path: Path, now: Instant): boolean {
@@ -134,7 +145,8 @@ function keepAliveAt(session: SessionState, path: Path): number {
   const isOurs = keepAliveMs !== 0 && session.role === 'client';
   // A suspect path has probes of its own.
   if (!isOurs || path.state === 'suspect') return Number.POSITIVE_INFINITY;
-  return Math.max(path.lastReceivedAt, path.lastSentAt) + keepAliveMs;
+  const { probedAt } = path.health;
+  return Math.max(path.lastReceivedAt, path.lastSentAt, probedAt) + keepAliveMs;
 }
 
 /** Real data for a probe: the oldest that is unacknowledged, wherever it is under way. */
@@ -176,11 +188,13 @@ function piecesOf(session: SessionState, packet: SentPacket, limitBytes: number)
   for (const sent of packet.frames) {
     if (sent.kind !== 'stream' || room <= 0) continue;
     const stream = session.streams?.sendStream(sent.streamId);
-    const range = { start: sent.offset, end: sent.offset + Math.min(sent.length, room) };
     if (stream === undefined) continue;
-    const fin = sent.fin && range.end === sent.offset + sent.length;
-    pieces.push({ stream, range, fin, isNew: false });
-    room -= sent.length;
+    const sentEnd = sent.offset + sent.length;
+    const start = stream.firstUnacknowledged(sent.offset, sentEnd);
+    const range = { start, end: Math.min(sentEnd, start + room) };
+    if (!stream.isOutstanding(range.start, range.end, sent.fin)) continue;
+    pieces.push({ stream, range, fin: sent.fin && range.end === sentEnd, isNew: false });
+    room -= range.end - range.start;
   }
   return pieces;
 }
@@ -381,8 +395,8 @@ export function nextTimeout(session: SessionState): Instant | undefined {
   const hasWork = session.streams?.pending().hasWork ?? false;
   for (const path of session.openPaths()) {
     const { recovery } = path;
-    if (path.acks.deadline !== undefined && path.carrierSpaceBytes >= CHALLENGE_PACKET_BYTES)
-      next = Math.min(next, path.acks.deadline);
+    const hasAckRoom = ackCarrier(session, path).carrierSpaceBytes >= ACK_PACKET_BYTES;
+    if (path.acks.deadline !== undefined && hasAckRoom) next = Math.min(next, path.acks.deadline);
     if (recovery.lossAt !== undefined) next = Math.min(next, recovery.lossAt);
     next = Math.min(next, silenceDeadline(session, path) ?? next);
     next = Math.min(next, path.addresses?.nextAt ?? next, keepAliveAt(session, path));

@@ -448,7 +448,7 @@ describe('StreamWindow', () => {
 describe('BaseRtt', () => {
   function round(base: BaseRtt, ms: number, count: number, now: number, isStarting = false): void {
     for (let i = 0; i < count; i++) base.sample(ms);
-    base.endRound(isStarting, at(now));
+    base.endRound(isStarting, 0, at(now));
   }
 
   it('knows nothing at first, then the mean so far', () => {
@@ -462,7 +462,7 @@ describe('BaseRtt', () => {
   it('is the smallest mean of a round, not the smallest sample', () => {
     const base = new BaseRtt();
     for (let i = 0; i < 32; i++) base.sample(i % 2 === 0 ? 10 : 50);
-    base.endRound(false, at(1));
+    base.endRound(false, 0, at(1));
     expect([base.valueMs, base.measuredAt]).toEqual([30, 1]);
     round(base, 45, 32, 2);
     expect([base.valueMs, base.measuredAt]).toEqual([30, 1]);

@@ -100,7 +100,9 @@ describe('AckTracker: when to acknowledge', () => {
     expect(acks.isDue(at(110))).toBe(true);
     for (let n = 1; n < ACK_ELICITING_THRESHOLD; n++) acks.received(n, 1_200, true, at(101));
     expect(acks.isDue(at(101))).toBe(true);
-    acks.report(at(101), true);
+    acks.report(at(101));
+    expect(acks.isPending).toBe(true);
+    acks.reported();
     expect([acks.isPending, acks.isDue(at(1e6)), acks.deadline]).toEqual([false, false, undefined]);
   });
 
@@ -118,7 +120,7 @@ describe('AckTracker: when to acknowledge', () => {
   ])('acknowledges %s at once on a datagram carrier', (_what, [first = 0, second = 0]) => {
     const acks = new AckTracker(10, false);
     acks.received(first, 1_200, true, at(0));
-    acks.report(at(0), true);
+    acks.reported();
     acks.received(second, 1_200, true, at(1));
     expect(acks.isDue(at(1))).toBe(true);
   });
@@ -148,7 +150,7 @@ describe('AckTracker: what to acknowledge', () => {
     const acks = new AckTracker(10, false);
     for (const n of [0, 1, 4, 5, 9]) acks.received(n, 100, true, at(n));
     acks.received(3, 100, true, at(11));
-    expect(acks.report(at(11.5), false)).toEqual({
+    expect(acks.report(at(11.5))).toEqual({
       ranges: [
         { smallest: 9, largest: 9 },
         { smallest: 3, largest: 5 },
@@ -163,7 +165,7 @@ describe('AckTracker: what to acknowledge', () => {
     const acks = new AckTracker(10, false);
     const count = 3 * MAX_TRACKED_RANGES;
     for (let n = 0; n < count; n++) acks.received(2 * n, 100, true, at(n));
-    const { ranges } = acks.report(at(count), true);
+    const { ranges } = acks.report(at(count));
     expect(ranges).toHaveLength(MAX_TRACKED_RANGES);
     expect(ranges[0]).toEqual({ smallest: 2 * count - 2, largest: 2 * count - 2 });
     expect(ranges.at(-1)?.smallest).toBe(2 * (count - MAX_TRACKED_RANGES));
@@ -177,7 +179,7 @@ describe('AckTracker: what to acknowledge', () => {
         for (const n of numbers) {
           acks.received(n, 100, true, at(0));
           arrived.add(n);
-          const { ranges } = acks.report(at(0), false);
+          const { ranges } = acks.report(at(0));
           expect(ranges.length).toBeLessThanOrEqual(MAX_TRACKED_RANGES);
           expect(ranges[0]?.largest).toBe(Math.max(...arrived));
           for (const { smallest, largest } of ranges) {

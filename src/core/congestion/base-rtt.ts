@@ -19,11 +19,25 @@ const MIN_SAMPLES_STARTING = 8;
 const TOLERANCE = 0.02;
 const TOLERANCE_MS = 0.5;
 
+/**
+ * A round this much longer than the base, and than what is in flight explains, is a surprise; so
+ * many in a row mean that the path has become longer. Waiting for the regular measurement would
+ * cost seconds: with the old base the window is too small, and each round delivers less.
+ */
+const SURPRISE = 1.1;
+const SURPRISE_MS = 2;
+const SURPRISING_ROUNDS = 3;
+/** Between two measurements for such a reason: if the first one found a longer path, if not. */
+const SURPRISED_AGAIN_MS = 2_000;
+const REASSURED_MS = 10_000;
+
 export class BaseRtt {
   #sumMs = 0;
   #count = 0;
   #valueMs = Number.POSITIVE_INFINITY;
   #measuredAt = 0;
+  #surprises = 0;
+  #calmUntil = 0;
 
   /** In ms; before the first round its mean so far. */
   get valueMs(): number {
@@ -36,16 +50,28 @@ export class BaseRtt {
     return this.#measuredAt;
   }
 
+  /** Whether it should be measured now, with queues drained; regularly after `intervalMs`. */
+  needsMeasuring(intervalMs: number, now: Instant): boolean {
+    if (now - this.#measuredAt > intervalMs) return true;
+    return this.#surprises >= SURPRISING_ROUNDS && now >= this.#calmUntil;
+  }
+
   sample(rttMs: number): void {
     this.#sumMs += rttMs;
     this.#count += 1;
   }
 
-  /** A round is over. */
-  endRound(isStarting: boolean, now: Instant): void {
+  /**
+   * A round is over.
+   *
+   * @param inFlightMs how long the path needs to deliver what is in flight.
+   */
+  endRound(isStarting: boolean, inFlightMs: number, now: Instant): void {
     if (this.#count < (isStarting ? MIN_SAMPLES_STARTING : MIN_SAMPLES)) return;
     const mean = this.#sumMs / this.#count;
     this.restart();
+    const isSurprise = mean > SURPRISE * Math.max(this.#valueMs, inFlightMs) + SURPRISE_MS;
+    this.#surprises = isSurprise && !isStarting ? this.#surprises + 1 : 0;
     if (mean > this.#valueMs * (1 + TOLERANCE) + TOLERANCE_MS) return;
     this.#valueMs = Math.min(this.#valueMs, mean);
     this.#measuredAt = now;
@@ -59,7 +85,11 @@ export class BaseRtt {
 
   /** What was measured since {@link restart} replaces the value, also if it is larger. */
   replace(now: Instant): void {
+    const before = this.#valueMs;
     if (this.#count > 0) this.#valueMs = this.#sumMs / this.#count;
+    const isLonger = this.#valueMs > SURPRISE * before;
+    this.#calmUntil = now + (isLonger ? SURPRISED_AGAIN_MS : REASSURED_MS);
+    this.#surprises = 0;
     this.#measuredAt = now;
     this.restart();
   }

@@ -148,8 +148,9 @@ export class Bbr implements CongestionController {
   #measureRtt(info: AckInfo, isRoundStart: boolean, now: Instant): void {
     this.#baseRtt.sample(info.latestRttMs);
     if (this.#mode === 'probeRtt') return;
-    if (isRoundStart) this.#baseRtt.endRound(!this.#filled, now);
-    const isOld = now - this.#baseRtt.measuredAt > PROBE_RTT_INTERVAL_MS;
+    const inFlightMs = info.inFlightBytes / Math.max(0.01, this.#bandwidth.value);
+    if (isRoundStart) this.#baseRtt.endRound(!this.#filled, inFlightMs, now);
+    const isOld = this.#baseRtt.needsMeasuring(PROBE_RTT_INTERVAL_MS, now);
     if (isOld && this.#mode === 'probeBandwidth') {
       this.#mode = 'probeRtt';
       this.#probeRttUntil = undefined;

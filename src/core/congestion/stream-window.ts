@@ -25,6 +25,8 @@ const WINDOW_SLACK_MS = 4;
  * the carrier has lost its speed its own round trips are long.
  */
 const BANDWIDTH_ROUND_TRIPS = 10;
+/** But no fewer of those, or a path that has become longer would seem to have become slower. */
+const BANDWIDTH_SLOW_ROUND_TRIPS = 5;
 const BANDWIDTH_MIN_MS = 500;
 const STARTUP_GAIN = 2;
 const FULL_GROWTH = 1.25;
@@ -76,7 +78,10 @@ export class StreamWindow implements CongestionController {
       this.#roundEndBytes = info.deliveredBytes;
     }
     if (rate !== undefined && (!rate.isAppLimited || rate.bytesPerMs > this.#bandwidth.value)) {
-      const memoryMs = BANDWIDTH_ROUND_TRIPS * Math.min(this.#baseRtt.valueMs, info.smoothedRttMs);
+      const memoryMs = Math.max(
+        BANDWIDTH_ROUND_TRIPS * Math.min(this.#baseRtt.valueMs, info.smoothedRttMs),
+        BANDWIDTH_SLOW_ROUND_TRIPS * info.smoothedRttMs,
+      );
       this.#bandwidth.update(rate.bytesPerMs, now, Math.max(BANDWIDTH_MIN_MS, memoryMs));
     }
     this.#measureRtt(info, isRoundStart, now);
@@ -105,8 +110,9 @@ export class StreamWindow implements CongestionController {
     if (this.#isDraining) {
       this.#drain(info, now);
     } else if (isRoundStart) {
-      base.endRound(!this.#filled, now);
-      this.#isDraining = this.#filled && now - base.measuredAt > DRAIN_INTERVAL_MS;
+      const inFlightMs = info.inFlightBytes / Math.max(0.01, this.#bandwidth.value);
+      base.endRound(!this.#filled, inFlightMs, now);
+      this.#isDraining = this.#filled && base.needsMeasuring(DRAIN_INTERVAL_MS, now);
     }
   }
 

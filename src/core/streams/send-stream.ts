@@ -272,6 +272,11 @@ export class SendStream {
     return queued;
   }
 
+  /** The first byte of a piece that has not arrived, its end if all have. */
+  firstUnacknowledged(start: number, end: number): number {
+    return this.#acked.gaps(Math.max(start, this.#ackedPrefix), end)[0]?.start ?? end;
+  }
+
   /** Whether some of this piece has not been acknowledged yet. */
   isOutstanding(start: number, end: number, fin: boolean): boolean {
     if (this.#resetCode !== undefined) return false;
