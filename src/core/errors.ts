@@ -121,6 +121,21 @@ export class ContinuityError extends SessionError {
   }
 }
 
+/**
+ * The peer closed the session gracefully while bytes that this end had written were not yet
+ * acknowledged. They may have arrived, but nobody will ever know: the peer wants no more.
+ */
+export class UndeliveredError extends SessionError {
+  readonly code = 'ERR_UNDELIVERED';
+  /** The streams with such bytes; those after `acknowledgedBytes` are in doubt. */
+  readonly streams: readonly StreamContinuity[];
+
+  constructor(message: string, streams: readonly StreamContinuity[]) {
+    super(message);
+    this.streams = streams;
+  }
+}
+
 /** Stays on in production; never applied to what the peer said. */
 export function assert(condition: boolean, why: string): asserts condition {
   if (!condition) throw new InvariantError(`broken invariant: ${why}`);

@@ -38,5 +38,8 @@ export type SessionEvent =
   | { readonly type: 'streamStopped'; readonly streamId: number; readonly code: number }
   /** Both directions have ended and all was acknowledged: the id means nothing any more. */
   | { readonly type: 'streamClosed'; readonly streamId: number }
-  /** The end. `error` is absent after a graceful close by either side. */
+  /**
+   * The end. `error` is absent after a graceful close by either side, if all bytes that this end had
+   * written were acknowledged; if the peer closed before, it is an `UndeliveredError`.
+   */
   | { readonly type: 'closed'; readonly error?: SessionError };

@@ -29,7 +29,7 @@ import { activate, closePath, packetsLost, pathProgressed } from './failure.js';
 import type { Path } from './path.js';
 import type { SentFrame } from './recovery.js';
 import { RttEstimator } from './rtt.js';
-import { fail, finishClosed } from './session-end.js';
+import { closedGracefully, fail, finishClosed } from './session-end.js';
 import type { SessionState } from './session-state.js';
 
 /** Responses waiting for a path; a peer that asks for more is not answered. */
@@ -88,11 +88,15 @@ function takeFrames(
   try {
     const frames = decodeFrames(payload);
     let elicits = false;
+    let close: CloseFrame | undefined;
     for (const frame of frames) {
       if (isAckEliciting(frame)) elicits = true;
-      if (session.isRunning) takeFrame(session, path, frame, now);
-      else takeFrameWhileClosing(session, path, frame, now);
+      if (frame.type === 'close') close ??= frame;
+      else if (session.isRunning) takeFrame(session, path, frame, now);
+      else if (frame.type === 'ack') takeAck(session, frame, now);
     }
+    // Last: what is acknowledged in the same packet counts as delivered, wherever it stands.
+    if (close !== undefined) takeClose(session, path, close);
     path.acks.received(number, payload.length, elicits, now);
     if (path.state === 'suspect') path.acks.hurry();
   } catch (error) {
@@ -106,7 +110,12 @@ function takeFrames(
   }
 }
 
-function takeFrame(session: SessionState, path: Path, frame: Frame, now: Instant): void {
+function takeFrame(
+  session: SessionState,
+  path: Path,
+  frame: Exclude<Frame, CloseFrame>,
+  now: Instant,
+): void {
   const streams = session.streams;
   if (streams === undefined) return;
   switch (frame.type) {
@@ -134,23 +143,11 @@ function takeFrame(session: SessionState, path: Path, frame: Frame, now: Instant
       return;
     case 'pathResponse':
       return takeResponse(session, frame.data, now);
-    case 'close':
-      return takeClose(session, path, frame);
     case 'pathAbandon':
       return takeAbandon(session, frame.pathId as PathId, frame.code);
     case 'pathStatus':
       return takeStatus(session, frame.pathId as PathId, frame.sequence, frame.status);
   }
-}
-
-function takeFrameWhileClosing(
-  session: SessionState,
-  path: Path,
-  frame: Frame,
-  now: Instant,
-): void {
-  if (frame.type === 'ack') takeAck(session, frame, now);
-  if (frame.type === 'close') takeClose(session, path, frame);
 }
 
 function knownPath(session: SessionState, pathId: PathId): Path | undefined {
@@ -260,7 +257,7 @@ function resetEstimates(session: SessionState, path: Path): void {
 function takeClose(session: SessionState, path: Path, frame: CloseFrame): void {
   const { application, code, reason } = frame;
   if (session.isOpen) session.farewells.push({ path, frames: [] });
-  if (code === WIRE_CODES.NO_ERROR) return finishClosed(session);
+  if (code === WIRE_CODES.NO_ERROR) return closedGracefully(session);
   if (!application && code === WIRE_CODES.SUPERSEDED) {
     return finishClosed(session, new SupersededError('a newer session of this instance took over'));
   }

@@ -3,7 +3,14 @@
 import type { Frame } from '../wire/index.js';
 import type { Instant } from './contract.js';
 import type { PeerError } from './errors.js';
-import { ContinuityError, type SessionError, type StreamContinuity, WIRE_CODES } from './errors.js';
+import {
+  ContinuityError,
+  type SessionError,
+  type StreamContinuity,
+  UndeliveredError,
+  WIRE_CODES,
+} from './errors.js';
+import type { Path } from './path.js';
 import type { SessionState } from './session-state.js';
 
 /** protocol.md#errors, 8.2. */
@@ -37,9 +44,32 @@ export function startClosing(
   const timeoutMs = CLOSING_PROBE_TIMEOUTS * longestProbeTimeoutMs(session);
   session.closeDeadline = (now +
     Math.min(CLOSING_MAX_MS, Math.max(CLOSING_MIN_MS, timeoutMs))) as Instant;
-  session.closePending = [...session.paths.keys()];
-  session.closeSentAt = now;
+  sendClose(session, now);
   session.emitClosed(error);
+}
+
+/**
+ * Has the CLOSE go out on every path, once. With it goes all that is known of what has arrived on
+ * any of them: the peer must not take for lost what was delivered (protocol.md#close).
+ */
+export function sendClose(session: SessionState, now: Instant): void {
+  const { closeFrame } = session;
+  if (closeFrame === undefined) return;
+  session.closeSentAt = now;
+  for (const path of session.paths.values()) {
+    const frames = [closeFrame, ...acknowledgements(session, path, now)];
+    session.farewells.push({ path, frames });
+  }
+}
+
+/** Those of `carrying` only if they would not go with its next packet anyway. */
+function acknowledgements(session: SessionState, carrying: Path, now: Instant): Frame[] {
+  const frames: Frame[] = [];
+  for (const { id, acks } of session.paths.values()) {
+    if (acks.largest < 0 || (id === carrying.id && acks.isPending)) continue;
+    frames.push({ type: 'ack', pathId: id, largest: acks.largest, ...acks.report(now) });
+  }
+  return frames;
 }
 
 /** When the CLOSE goes out once more. */
@@ -61,6 +91,18 @@ export function finishClosed(session: SessionState, error?: SessionError): void 
   if (session.lifecycle === 'closed') return;
   session.lifecycle = 'closed';
   session.emitClosed(error);
+}
+
+/** The peer has said its last word, and wants no more of ours: what is not delivered is lost. */
+export function closedGracefully(session: SessionState): void {
+  const held = new Set<number>();
+  for (const { id, send } of session.streams?.streams ?? []) {
+    if (send !== undefined && send.bufferedBytes > 0) held.add(id);
+  }
+  if (held.size === 0) return finishClosed(session);
+  const streams = continuity(session).filter(({ streamId }) => held.has(streamId));
+  const message = `the peer closed the session before ${held.size} of our streams were delivered`;
+  finishClosed(session, new UndeliveredError(message, streams));
 }
 
 export function continuity(session: SessionState): StreamContinuity[] {

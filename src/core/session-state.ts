@@ -49,7 +49,7 @@ function limitOf(frame: Frame): number {
   return 'maximum' in frame ? frame.maximum : 0;
 }
 
-/** A last packet, of a path or session that ends: sent once, never repeated. */
+/** A last packet, of a path or session that ends: sent once; a CLOSE is repeated by another. */
 export interface Farewell {
   readonly path: Path;
   readonly frames: readonly Frame[];

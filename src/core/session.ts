@@ -48,7 +48,14 @@ import {
 } from './path.js';
 import { type Reception, receivePacket } from './receiver.js';
 import { nextTimeout, nextTransmit } from './sender.js';
-import { closeRepeatAt, fail, finishClosed, sessionTimedOut, startClosing } from './session-end.js';
+import {
+  closeRepeatAt,
+  fail,
+  finishClosed,
+  sendClose,
+  sessionTimedOut,
+  startClosing,
+} from './session-end.js';
 import {
   type JoinEnvelope,
   type Lifecycle,
@@ -223,7 +230,8 @@ export class Session {
   /**
    * Closes gracefully: all that was written is delivered first, and the peer is told, however long
    * it takes until a path does so. Streams are finished where they are. `closed` follows without
-   * an error. For an end within some time, {@link abort} after it.
+   * an error, unless the peer closes first: what it had not acknowledged by then is told by an
+   * `UndeliveredError`. For an end within some time, {@link abort} after it.
    */
   close(now: Instant): void {
     if (this.#state.lifecycle === 'handshaking')
@@ -402,8 +410,7 @@ export class Session {
     const state = this.#state;
     if (now >= (state.closeDeadline ?? 0)) return finishClosed(state);
     if (now < closeRepeatAt(state)) return;
-    state.closeSentAt = now;
-    state.closePending = [...state.paths.keys()];
+    sendClose(state, now);
   }
 
   /** @internal The peer broke a rule that only the endpoint can see. */

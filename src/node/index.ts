@@ -29,6 +29,7 @@ export {
   type StreamContinuity,
   SupersededError,
   type Ticket,
+  UndeliveredError,
   UsageError,
 } from '../core/index.js';
 export type { Carrier, CarrierSink } from './carriers/carrier.js';

@@ -16,6 +16,7 @@ import {
   SCHEDULERS,
   SessionError,
   SupersededError,
+  UndeliveredError,
   UsageError,
   WIRE_CODES,
 } from '../../src/core/index.js';
@@ -81,6 +82,7 @@ describe('errors', () => {
     [new ConnectTimeoutError('t'), 'ERR_CONNECT_TIMEOUT'],
     [new ContinuityError('ERR_SESSION_GONE', 'g', []), 'ERR_SESSION_GONE'],
     [new ContinuityError('ERR_SESSION_TIMEOUT', 'o', []), 'ERR_SESSION_TIMEOUT'],
+    [new UndeliveredError('d', []), 'ERR_UNDELIVERED'],
   ];
 
   it.each(errors)('%s has the code %s', (error, code) => {
