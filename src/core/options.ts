@@ -101,7 +101,30 @@ export const DEFAULT_ENDPOINT_LIMITS: EndpointLimits = {
   takeoverIntervalMs: 1_000,
 };
 
-/** Control frames waiting to be sent; a peer that provokes more is closed with LIMIT_EXCEEDED. */
-export const MAX_PENDING_CONTROL_FRAMES = 1_024;
-/** Of these, that paths were given up; the newest. */
+/** Of the control frames that wait, those that say that paths were given up; the newest. */
 export const MAX_PENDING_ABANDONS = 64;
+/** RESET_STREAM, STOP_SENDING, MAX_STREAM_DATA: a stream can have one of each waiting. */
+const CONTROL_FRAMES_PER_STREAM = 3;
+/** Limits of streams beyond this count only as far as there are streams: a peer may name any. */
+const MAX_COUNTED_STREAMS = 4_096;
+/** For what belongs to the whole session, and to streams that are closed meanwhile. */
+const SPARE_CONTROL_FRAMES = 1_024;
+
+/** What bears on how many control frames an honest session can have waiting. */
+export interface ControlScope {
+  /** Streams that may be open at a time, by the limits of both ends. */
+  readonly streamLimit: number;
+  /** Streams that are open. */
+  readonly streamCount: number;
+  readonly maxPaths: number;
+}
+
+/**
+ * Control frames waiting to be sent; a peer that provokes more is closed with LIMIT_EXCEEDED. An
+ * application may give up all of its streams in one turn, and that is not the peer's fault.
+ */
+export function maxPendingControlFrames(scope: ControlScope): number {
+  const streams = Math.max(scope.streamCount, Math.min(scope.streamLimit, MAX_COUNTED_STREAMS));
+  const perSession = MAX_PENDING_ABANDONS + scope.maxPaths + SPARE_CONTROL_FRAMES;
+  return CONTROL_FRAMES_PER_STREAM * streams + perSession;
+}

@@ -11,11 +11,7 @@ import type { Instant, PathId } from './contract.js';
 import type { SessionError } from './errors.js';
 import type { SessionEvent } from './events.js';
 import { JoinRate } from './join-rate.js';
-import {
-  MAX_PENDING_ABANDONS,
-  MAX_PENDING_CONTROL_FRAMES,
-  type SessionOptions,
-} from './options.js';
+import { MAX_PENDING_ABANDONS, maxPendingControlFrames, type SessionOptions } from './options.js';
 import type { Path, PathStatus } from './path.js';
 import { RangeSet } from './range-set.js';
 import { SCHEDULERS, type Scheduler } from './scheduler/index.js';
@@ -156,8 +152,18 @@ export class SessionState {
       this.control.splice(at, 1);
     }
     if (frame.type === 'pathAbandon') this.#dropOldAbandons();
-    if (this.control.length >= MAX_PENDING_CONTROL_FRAMES) this.isOverflowing = true;
+    if (this.control.length >= this.#maxPendingControl()) this.isOverflowing = true;
     else this.control.push(frame);
+  }
+
+  #maxPendingControl(): number {
+    const { maxStreamsBidi, maxStreamsUni, maxPaths } = this.options;
+    const oursLimit = (this.peer?.maxStreamsBidi ?? 0) + (this.peer?.maxStreamsUni ?? 0);
+    return maxPendingControlFrames({
+      streamLimit: maxStreamsBidi + maxStreamsUni + oursLimit,
+      streamCount: this.streams?.streamCount ?? 0,
+      maxPaths,
+    });
   }
 
   /** While no path works, one after the other may be given up: the peer notices by their silence. */
