@@ -14,9 +14,14 @@ import type { Address, Instant } from './contract.js';
 export const SPEC_AMPLIFICATION_FACTOR = 3;
 /** Addresses under validation at a time, a path. More newcomers have to wait. */
 export const MAX_CANDIDATES = 4;
-/** Challenges sent to an address before it is given up. */
+/** Challenges to an address that does not answer; a candidate gets more while nobody answers. */
 export const MAX_CHALLENGES = 3;
-/** An address that did not answer is not tried again for this long. */
+/** An address has three of these, or three retry times, to answer (RFC 9000 §8.2.4, RFC 9002 §6.2.2). */
+export const SPEC_INITIAL_RTT_MS = 333;
+const SPEC_VALIDATION_FACTOR = 3;
+/** The interval of challenges grows no further than this many retry times, or the initial RTT. */
+const MAX_INTERVAL_FACTOR = 4;
+/** An address that did not answer, while the current one did, is not tried again for this long. */
 export const REFUSED_FOR_MS = 10_000;
 const MAX_REFUSED = 16;
 const CHALLENGE_BYTES = 8;
@@ -40,6 +45,8 @@ interface Candidate {
   nextChallengeAt: Instant;
   /** The path was here once. */
   readonly isPrevious: boolean;
+  /** The path's current address has answered a challenge since this one appeared. */
+  currentAnswered: boolean;
 }
 
 export interface Challenge {
@@ -183,10 +190,15 @@ export class AddressBook {
 
   /** The next challenge that is due and within its address's budget, if any. */
   nextChallenge(packetBytes: number, retryMs: number, now: Instant): Challenge | undefined {
-    this.#expire(now);
+    this.#expire(retryMs, now);
     // The new addresses first: what waits to be acknowledged rides along, and came from there.
     for (const one of [...this.#candidates, this.#current]) {
-      if (now < one.nextChallengeAt || one.attempts >= maxAttempts(one)) continue;
+      if (now < one.nextChallengeAt) continue;
+      if (one.attempts >= this.#maxAttempts(one)) {
+        // Asked often enough: what is left is to wait for an answer.
+        if (one !== this.#current) one.nextChallengeAt = patienceEnd(one, retryMs);
+        continue;
+      }
       one.nextChallengeAt = (now + intervalMs(one, retryMs)) as Instant;
       // Counted also if it can't be sent: an address that sent little must not keep its place.
       one.attempts += 1;
@@ -200,11 +212,21 @@ export class AddressBook {
     return undefined;
   }
 
-  #expire(now: Instant): void {
+  /** While the current address is as silent as the candidate, the way to both may be dead. */
+  #maxAttempts(one: Candidate): number {
+    if (one.isPrevious) return MAX_PREVIOUS_CHALLENGES;
+    return one === this.#current || one.currentAnswered ? MAX_CHALLENGES : Number.POSITIVE_INFINITY;
+  }
+
+  #expire(retryMs: number, now: Instant): void {
     this.#candidates = this.#candidates.filter((one) => {
-      const isOver = one.attempts >= maxAttempts(one) && now >= one.nextChallengeAt;
-      if (isOver && !one.isPrevious) this.#refuse(one.address, now);
-      return !isOver;
+      const least = one.isPrevious ? MAX_PREVIOUS_CHALLENGES : MAX_CHALLENGES;
+      if (one.attempts < least || now < one.nextChallengeAt) return true;
+      if (one.isPrevious) return false;
+      if (now < patienceEnd(one, retryMs)) return true;
+      // Only an answer of the current address tells that the network was not to blame.
+      if (one.currentAnswered) this.#refuse(one.address, now);
+      return false;
     });
   }
 
@@ -222,6 +244,7 @@ export class AddressBook {
       const wasValidated = this.#validated;
       this.#validated = true;
       this.#current.nextChallengeAt = Number.POSITIVE_INFINITY as Instant;
+      for (const one of this.#candidates) one.currentAnswered = true;
       return wasValidated ? { type: 'none' } : { type: 'validated' };
     }
     const moved = this.#candidates.find((one) => answers(one, data));
@@ -244,12 +267,18 @@ export class AddressBook {
   }
 }
 
-function maxAttempts(one: Candidate): number {
-  return one.isPrevious ? MAX_PREVIOUS_CHALLENGES : MAX_CHALLENGES;
+/** Doubles with each attempt. */
+function intervalMs(one: Candidate, retryMs: number): number {
+  const most = one.isPrevious
+    ? PREVIOUS_INTERVAL_MAX_MS
+    : Math.max(MAX_INTERVAL_FACTOR * retryMs, SPEC_INITIAL_RTT_MS);
+  return Math.min(most, retryMs * 2 ** one.attempts);
 }
 
-function intervalMs(one: Candidate, retryMs: number): number {
-  return one.isPrevious ? Math.min(PREVIOUS_INTERVAL_MAX_MS, retryMs * 2 ** one.attempts) : retryMs;
+/** Before this a candidate is not given up. */
+function patienceEnd(one: Candidate, retryMs: number): Instant {
+  const patienceMs = SPEC_VALIDATION_FACTOR * Math.max(retryMs, SPEC_INITIAL_RTT_MS);
+  return (one.since + patienceMs) as Instant;
 }
 
 function candidate(address: Address, now: Instant, isPrevious = false): Candidate {
@@ -262,6 +291,7 @@ function candidate(address: Address, now: Instant, isPrevious = false): Candidat
     attempts: 0,
     nextChallengeAt: now,
     isPrevious,
+    currentAnswered: false,
   };
 }
 

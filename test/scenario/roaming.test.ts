@@ -1,6 +1,6 @@
 /** Addresses that change and machines that sleep, while the session goes on. */
 import { describe, expect, it } from 'vitest';
-import { applyFault, Nat, World } from '../../src/sim/index.js';
+import { applyFault, dropAll, Middlebox, Nat, World } from '../../src/sim/index.js';
 import {
   CARRIERS,
   download,
@@ -43,6 +43,28 @@ describe('a NAT that gives out another port in the middle of a download', () => 
     expect(kept).toBeGreaterThan(0.5);
     expect(after.statistics.minRttMs).toBe(before.statistics.minRttMs);
     runUntilRead(bed, reader, 30 * MIB, 20_000);
+    expectOpen(bed);
+  });
+});
+
+describe('a NAT that gives out another port while nothing reaches the client', () => {
+  it.each([200, 300, 600, 1_500])('for %i ms costs little more than that', (blockedMs) => {
+    const world = new World({ seed: `deaf ${blockedMs}` });
+    const [nat, box] = [new Nat(world), new Middlebox(world)];
+    const paths = [way('only', 'udp', '50/40', { boxes: [nat, box] })];
+    const bed = established({ seed: 1, world, paths });
+    const { reader } = upload(bed, { bytes: 30 * MIB });
+    world.run({ forMs: 1_500 });
+    const remote = () => bed.server.session.paths()[0]?.remote;
+    const before = remote();
+    nat.rebind({ port: true });
+    box.setPolicies(dropAll({ direction: 'down' }));
+    world.run({ forMs: blockedMs });
+    box.setPolicies();
+    const openedAt = world.now;
+    world.run({ until: () => remote() !== before, forMs: 15_000 });
+    expect(world.now - openedAt).toBeLessThan(700);
+    runUntilRead(bed, reader, 30 * MIB, 30_000);
     expectOpen(bed);
   });
 });

@@ -8,6 +8,7 @@ import {
   MAX_PREVIOUS_CHALLENGES,
   REFUSED_FOR_MS,
   SPEC_AMPLIFICATION_FACTOR,
+  SPEC_INITIAL_RTT_MS,
 } from '../../src/core/address-book.js';
 import type { Instant } from '../../src/core/contract.js';
 import { TestPrng } from '../helpers/prng.js';
@@ -156,8 +157,8 @@ describe('R-ADDRESS-2 who becomes a candidate', () => {
     expect(scene.book.candidateCount).toBe(MAX_CANDIDATES);
     scene.wait(60_000);
     expect(new Set(scene.sent.map((one) => one.to)).size).toBe(MAX_CANDIDATES + 1);
-    expect(scene.sent.length).toBeLessThanOrEqual((MAX_CANDIDATES + 1) * MAX_CHALLENGES);
     expect(scene.book.candidateCount).toBe(0);
+    expect(scene.sent.length).toBeLessThan((MAX_CANDIDATES + 1) * 8);
   });
 
   it('older packets from a candidate raise its budget', () => {
@@ -217,10 +218,44 @@ describe('a candidate', () => {
     expect(scene.book.current).toBe(HOME);
   });
 
+  it('gets challenges at intervals that double', () => {
+    const scene = new Scene();
+    scene.receive(AWAY);
+    const times: number[] = [];
+    for (let ms = 0; ms <= 7 * RETRY_MS; ms += 10) {
+      scene.now = ms;
+      if (scene.challenge().some((one) => one.to === AWAY)) times.push(ms);
+    }
+    expect(times).toEqual([0, RETRY_MS, 3 * RETRY_MS, 7 * RETRY_MS]);
+  });
+
+  it('R-ADDRESS-4 is not given up before 999 ms, though three challenges were sent', () => {
+    const scene = new Scene();
+    scene.receive(AWAY);
+    scene.challenge();
+    scene.book.responded(scene.lastTo(HOME));
+    scene.wait(3 * SPEC_INITIAL_RTT_MS - 1);
+    expect(scene.challengesTo(AWAY)).toHaveLength(MAX_CHALLENGES);
+    expect(scene.book.responded(scene.lastTo(AWAY))).toMatchObject({ type: 'moved' });
+  });
+
+  it('is asked on, and may come back at once, while the current address is silent too', () => {
+    const scene = new Scene();
+    scene.receive(AWAY, 10_000);
+    scene.wait(60_000);
+    expect(scene.challengesTo(AWAY).length).toBeGreaterThan(MAX_CHALLENGES);
+    expect(scene.challengesTo(AWAY).length).toBeLessThan(8);
+    expect(scene.book.candidateCount).toBe(0);
+    scene.receive(AWAY);
+    expect(scene.book.candidateCount).toBe(1);
+  });
+
   it('is given up after three challenges, and not tried again for ten seconds', () => {
     const scene = new Scene();
     scene.receive(AWAY);
-    scene.wait(MAX_CHALLENGES * RETRY_MS);
+    scene.challenge();
+    scene.book.responded(scene.lastTo(HOME));
+    scene.wait(3 * SPEC_INITIAL_RTT_MS);
     const last = scene.lastTo(AWAY);
     expect(scene.challengesTo(AWAY)).toHaveLength(MAX_CHALLENGES);
     expect(scene.book.candidateCount).toBe(0);
@@ -236,7 +271,7 @@ describe('a candidate', () => {
   it('keeps its place no longer if the budget allows no challenge at all', () => {
     const scene = new Scene();
     scene.receive(AWAY, 1);
-    scene.wait(MAX_CHALLENGES * RETRY_MS);
+    scene.wait(5 * SPEC_INITIAL_RTT_MS);
     expect(scene.challengesTo(AWAY)).toEqual([]);
     expect(scene.book.candidateCount).toBe(0);
   });
@@ -296,6 +331,8 @@ describe('the address before the last move', () => {
     const scene = moved();
     scene.book.wentSilent(at(scene.now));
     scene.receive(HOME);
+    scene.challenge();
+    scene.book.responded(scene.lastTo(AWAY));
     scene.wait(60_000);
     expect(scene.challengesTo(HOME)).toHaveLength(MAX_CHALLENGES);
   });
