@@ -44,6 +44,9 @@ const HELLO_REPEAT_MAX_MS = 4_000;
  */
 export const MAX_ACCEPTS_PER_HELLO = 64;
 
+/** A clock of whole milliseconds may say 0, from which no rate can be told. */
+const MIN_RTT_MS = 1;
+
 export interface Attempt {
   readonly carrier: Carrier;
   readonly remote: Address | undefined;
@@ -191,7 +194,7 @@ export class ClientHandshake {
     const payload = noise.readMessage(packet.noise);
     const agreement = payload === undefined ? undefined : this.#agree(noise, payload);
     if (agreement === undefined) return undefined;
-    const rttMs = attempt.sentCount === 1 ? now - attempt.sentAt : undefined;
+    const rttMs = attempt.sentCount === 1 ? Math.max(MIN_RTT_MS, now - attempt.sentAt) : undefined;
     return { attempt, agreement, rttMs };
   }
 

@@ -165,8 +165,7 @@ export class ServerHandshakes {
     const known = this.#halfOpen.get(helloKey);
     if (known !== undefined) {
       if (known.carrier !== carrier) return SILENCE;
-      // A copy may have come first: whoever wins that race must not shut out the client. The
-      // answer is no longer than the question.
+      // A copy may have come first: whoever wins that race must not shut out the client.
       if (known.remote !== remote) known.isAmbiguous = true;
       return { type: 'reply', bytes: known.accept };
     }

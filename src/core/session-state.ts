@@ -90,7 +90,6 @@ export class SessionState {
   readonly counters = { sentNewBytes: 0, sentAgainBytes: 0 };
   readonly usedPathIds = new RangeSet();
   readonly #earlyStatuses = new Map<PathId, ToldStatus>();
-  readonly createdAt: Instant;
   /** Shared by all packets: it hands its memory out and starts on fresh one. */
   readonly writer = new Writer();
   lifecycle: Lifecycle = 'handshaking';
@@ -120,7 +119,6 @@ export class SessionState {
     this.crypto = parts.crypto;
     this.random = parts.random;
     this.scheduler = SCHEDULERS[parts.options.scheduler];
-    this.createdAt = parts.now;
     this.lastHeardAt = parts.now;
     this.askedAt = parts.now;
   }

@@ -413,12 +413,6 @@ export class Session {
     sendClose(state, now);
   }
 
-  /** @internal The peer broke a rule that only the endpoint can see. */
-  fail(error: PeerError, now: Instant): void {
-    fail(this.#state, error, now);
-    this.#touch(this);
-  }
-
   /** @internal Ends the session with a protocol code, for a reason of this end. */
   closeWithCode(code: keyof typeof WIRE_CODES, error: SessionError, now: Instant): void {
     if (!this.#state.isRunning) return;
