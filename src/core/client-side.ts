@@ -43,6 +43,8 @@ export class ClientSide {
   readonly #sessions = new Map<Session, Connecting>();
   /** By the echo of the HELLO or JOIN that an answer repeats. */
   readonly #byEcho = new Map<string, Connecting>();
+  /** Stream carriers on which a HELLO waits or is under way. */
+  readonly #trying = new Map<Carrier, Connecting>();
 
   constructor(context: EndpointContext) {
     this.#context = context;
@@ -86,8 +88,12 @@ export class ClientSide {
     if (!carrier.isStream && remote === undefined) {
       throw new UsageError('a path over a datagram carrier needs the address of the other end');
     }
+    if (this.#trying.has(carrier) || this.#context.routeOfCarrier(carrier.id) !== undefined) {
+      throw new UsageError('a stream carrier carries one path: open another one for this path');
+    }
     this.#context.touch(session);
     if (connecting.handshake !== undefined) {
+      if (carrier.isStream) this.#trying.set(carrier, connecting);
       const echo = connecting.handshake.try(carrier, remote, now);
       this.#byEcho.set(echo, connecting);
       return undefined;
@@ -112,7 +118,14 @@ export class ClientSide {
     return pathId;
   }
 
+  /** A HELLO may have waited for this grant. */
+  granted(carrier: Carrier): void {
+    const connecting = this.#trying.get(carrier);
+    if (connecting !== undefined) this.#context.touch(connecting.session);
+  }
+
   carrierClosed(carrier: Carrier): void {
+    this.#trying.delete(carrier);
     for (const { handshake } of this.#sessions.values()) handshake?.carrierClosed(carrier);
   }
 
@@ -133,9 +146,10 @@ export class ClientSide {
     session.adoptPath(first, rttMs, now);
     for (const other of handshake?.attempts ?? []) {
       this.#byEcho.delete(connectionIdKey(other.echo));
-      if (other !== attempt && !other.carrier.isClosed) {
-        this.#join(connecting, other.carrier, other.remote, now);
-      }
+      this.#trying.delete(other.carrier);
+      if (other === attempt || other.carrier.isClosed) continue;
+      const pathId = this.#join(connecting, other.carrier, other.remote, now);
+      if (pathId === undefined && other.carrier.isStream) this.#context.closeCarrier(other.carrier);
     }
   }
 
@@ -171,7 +185,7 @@ export class ClientSide {
     if (next === undefined) return undefined;
     const { carrier, remote } = next.attempt;
     this.#context.send(carrier, remote, next.bytes);
-    return this.#context.nextWaiting();
+    return this.#context.nextReady();
   }
 
   /** @returns when the handshake of a session has something to do. */
@@ -192,6 +206,10 @@ export class ClientSide {
     const connecting = this.#sessions.get(session);
     if (connecting === undefined) return;
     this.#sessions.delete(session);
+    // Nobody will use what never became a path.
+    for (const { carrier } of connecting.handshake?.attempts ?? []) {
+      if (carrier.isStream) this.#context.closeCarrier(carrier);
+    }
     for (const [echo, one] of this.#byEcho) if (one === connecting) this.#byEcho.delete(echo);
   }
 }

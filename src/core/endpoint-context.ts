@@ -14,13 +14,18 @@ import type { EndpointLimits, SessionOptions } from './options.js';
 import type { Path } from './path.js';
 import type { Session } from './session.js';
 
-/** Packets of the handshake that wait for a stream carrier's grant; more are dropped. */
-const MAX_WAITING_PACKETS = 4_096;
+/** Packets of the handshake that were made and not yet asked for; more are dropped. */
+const MAX_READY_PACKETS = 4_096;
 
 /** Whose packets arrive on a carrier, or with a connection id. */
 export interface PathRoute {
   readonly session: Session;
   readonly path: Path;
+}
+
+/** Who has to know when a carrier is no more. */
+export interface CarrierListener {
+  carrierClosed(carrier: Carrier): void;
 }
 
 export class EndpointContext {
@@ -34,8 +39,12 @@ export class EndpointContext {
   readonly dirty = new Set<Session>();
   readonly #byConnectionId = new Map<string, PathRoute>();
   readonly #byCarrier = new Map<CarrierId, PathRoute>();
-  #waiting: { readonly carrier: Carrier; readonly transmit: Transmit; readonly bytes: number }[] =
-    [];
+  /** The sides of the endpoint. */
+  readonly listeners: CarrierListener[] = [];
+  /** What nothing holds up. */
+  #ready: Transmit[] = [];
+  /** One packet at most for each stream carrier whose grant is too small for it. */
+  readonly #waiting = new Map<Carrier, { readonly transmit: Transmit; readonly bytes: number }>();
   readonly counters = { malformed: 0, unroutable: 0 };
 
   constructor(
@@ -99,9 +108,12 @@ export class EndpointContext {
 
   // Packets outside of sessions.
 
-  /** Sends a packet of the handshake. On a stream carrier it waits for a grant. */
+  /**
+   * Sends a packet of the handshake. On a stream carrier it waits for a grant; while one waits,
+   * more are dropped: who doesn't read must not make us remember.
+   */
   send(carrier: Carrier, remote: Address | undefined, packet: Uint8Array): void {
-    if (this.#waiting.length >= MAX_WAITING_PACKETS) return;
+    if (this.#waiting.has(carrier) || this.#ready.length >= MAX_READY_PACKETS) return;
     const chunks = carrier.isStream ? [recordHeader(packet.length), packet] : [packet];
     const bytes = packet.length + (carrier.isStream ? RECORD_HEADER_BYTES : 0);
     const transmit: Transmit = {
@@ -109,32 +121,47 @@ export class EndpointContext {
       chunks,
       ...(carrier.isStream || remote === undefined ? {} : { remote }),
     };
-    this.#waiting.push({ carrier, transmit, bytes });
-  }
-
-  nextWaiting(): Transmit | undefined {
-    for (let i = 0; i < this.#waiting.length; i++) {
-      const entry = this.#waiting[i];
-      if (entry === undefined) continue;
-      const { carrier, transmit, bytes } = entry;
-      if (carrier.isStream && carrier.grantBytes < bytes) continue;
-      if (carrier.isStream) carrier.grantBytes -= bytes;
-      this.#waiting.splice(i, 1);
-      return transmit;
+    if (!carrier.isStream) this.#ready.push(transmit);
+    else {
+      this.#waiting.set(carrier, { transmit, bytes });
+      this.granted(carrier, 0);
     }
-    return undefined;
   }
 
-  forgetCarrier(carrierId: CarrierId): void {
-    this.carriers.delete(carrierId);
-    this.#byCarrier.delete(carrierId);
-    this.#waiting = this.#waiting.filter((entry) => entry.carrier.id !== carrierId);
+  /** A stream carrier may send so many bytes more. */
+  granted(carrier: Carrier, bytes: number): void {
+    carrier.grantBytes += bytes;
+    const waiting = this.#waiting.get(carrier);
+    if (waiting === undefined || carrier.grantBytes < waiting.bytes) return;
+    carrier.grantBytes -= waiting.bytes;
+    this.#waiting.delete(carrier);
+    this.#ready.push(waiting.transmit);
   }
 
-  closeCarrier(carrier: Carrier): void {
+  nextReady(): Transmit | undefined {
+    return this.#ready.shift();
+  }
+
+  // The end of carriers.
+
+  /** The only end that a carrier has, whoever wanted it: its paths and both sides are told. */
+  carrierOver(carrier: Carrier, reason: string): void {
     if (carrier.isClosed) return;
     carrier.isClosed = true;
-    this.forgetCarrier(carrier.id);
+    for (const { session, path } of [...this.pathsOn(carrier.id)]) {
+      this.detach(path);
+      session.carrierClosed(path, reason);
+    }
+    for (const listener of this.listeners) listener.carrierClosed(carrier);
+    this.carriers.delete(carrier.id);
+    this.#waiting.delete(carrier);
+    this.#ready = this.#ready.filter((transmit) => transmit.carrierId !== carrier.id);
+  }
+
+  /** Has the driver close a carrier. */
+  closeCarrier(carrier: Carrier, reason = 'its carrier was closed'): void {
+    if (carrier.isClosed) return;
+    this.carrierOver(carrier, reason);
     this.events.push({ type: 'closeCarrier', carrierId: carrier.id });
   }
 

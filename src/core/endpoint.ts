@@ -29,7 +29,6 @@ import {
   type EndpointLimits,
   type SessionOptions,
 } from './options.js';
-import { checkOptions } from './options-check.js';
 import { ServerSide } from './server-side.js';
 import type { Session } from './session.js';
 import type { KeyEntry, Ticket } from './ticket.js';
@@ -74,7 +73,6 @@ export class Endpoint implements EndpointCore<EndpointEvent> {
   #nextCarrierId = 1;
   #nextEvent = 0;
 
-  /** @throws UsageError if an option is out of its range. */
   constructor(config: EndpointConfig) {
     this.#context = new EndpointContext(
       config.crypto,
@@ -82,10 +80,11 @@ export class Endpoint implements EndpointCore<EndpointEvent> {
       { ...DEFAULT_ENDPOINT_LIMITS, ...config.limits },
       { ...DEFAULT_SESSION_OPTIONS, ...config.session },
     );
-    checkOptions(this.#context.options);
     this.#client = new ClientSide(this.#context);
+    this.#context.listeners.push(this.#client);
     const { keyRing } = config;
     this.#server = keyRing === undefined ? undefined : new ServerSide(this.#context, keyRing);
+    if (this.#server !== undefined) this.#context.listeners.push(this.#server);
   }
 
   statistics(): EndpointStatistics {
@@ -104,13 +103,9 @@ export class Endpoint implements EndpointCore<EndpointEvent> {
   /**
    * Begins a session with the holder of the other half of a ticket. Give it carriers with
    * {@link openPath}; the first that is answered establishes it, the others join.
-   *
-   * @throws UsageError if an option is out of its range.
    */
   connect(ticket: Ticket, options: Partial<SessionOptions>, now: Instant): Session {
-    const all = { ...this.#context.options, ...options };
-    checkOptions(all);
-    const session = this.#client.connect(ticket, all, now);
+    const session = this.#client.connect(ticket, { ...this.#context.options, ...options }, now);
     this.#sessions.add(session);
     return session;
   }
@@ -131,7 +126,9 @@ export class Endpoint implements EndpointCore<EndpointEvent> {
   ): PathId | undefined {
     const carrier = this.#context.carriers.get(carrierId);
     if (carrier === undefined) throw new UsageError(`there is no open carrier ${carrierId}`);
-    return this.#client.openPath(session, carrier, remote, now);
+    const pathId = this.#client.openPath(session, carrier, remote, now);
+    this.#server?.carrierIsOurs(carrier);
+    return pathId;
   }
 
   /**
@@ -158,28 +155,19 @@ export class Endpoint implements EndpointCore<EndpointEvent> {
   carrierClosed(carrierId: CarrierId, cause: Error | undefined, _now: Instant): void {
     const carrier = this.#context.carriers.get(carrierId);
     if (carrier === undefined) return;
-    carrier.isClosed = true;
     const reason =
       cause === undefined ? 'its carrier closed' : `its carrier failed: ${cause.message}`;
-    for (const { session, path } of [...this.#context.pathsOn(carrierId)]) {
-      this.#context.detach(path);
-      session.carrierClosed(path, reason);
-    }
-    this.#server?.carrierClosed(carrier);
-    this.#client.carrierClosed(carrier);
-    this.#context.forgetCarrier(carrierId);
+    this.#context.carrierOver(carrier, reason);
   }
 
   grantSend(carrierId: CarrierId, bytes: number, _now: Instant): void {
     const carrier = this.#context.carriers.get(carrierId);
     if (carrier === undefined) return;
-    carrier.grantBytes += bytes;
+    this.#context.granted(carrier, bytes);
     const route = this.#context.routeOfCarrier(carrierId);
     if (route !== undefined) this.#context.touch(route.session);
-    // Before a path is attached, any session in a handshake may be waiting for this grant.
-    else
-      for (const session of this.#sessions)
-        if (session.lifecycle === 'handshaking') this.#context.touch(session);
+    // Before a path is attached, a HELLO may be waiting for this grant.
+    else this.#client.granted(carrier);
   }
 
   receive(carrierId: CarrierId, bytes: Uint8Array, now: Instant, remote?: Address): void {
@@ -283,14 +271,8 @@ export class Endpoint implements EndpointCore<EndpointEvent> {
 
   /** The carrier delivers what its other end can't have sent: it costs the path. */
   #closeBroken(carrier: Carrier): void {
-    const routes = carrier.isStream ? [...this.#context.pathsOn(carrier.id)] : [];
-    for (const { session, path } of routes) {
-      this.#context.detach(path);
-      session.carrierClosed(path, 'what it delivered was not authentic');
-    }
     if (!carrier.isStream) return;
-    this.#server?.carrierClosed(carrier);
-    this.#context.closeCarrier(carrier);
+    this.#context.closeCarrier(carrier, 'what it delivered was not authentic');
   }
 
   handleTimeout(now: Instant): void {
@@ -309,8 +291,8 @@ export class Endpoint implements EndpointCore<EndpointEvent> {
 
   nextTransmit(now: Instant): Transmit | undefined {
     this.#context.lastNow = now;
-    const waiting = this.#context.nextWaiting();
-    if (waiting !== undefined) return waiting;
+    const ready = this.#context.nextReady();
+    if (ready !== undefined) return ready;
     for (const session of this.#context.dirty) {
       const transmit = this.#client.nextHello(session, now) ?? session.nextTransmit(now);
       // Sessions take turns, packet by packet.
@@ -346,9 +328,7 @@ export class Endpoint implements EndpointCore<EndpointEvent> {
 
   #closeCarrierOf(carrierId: CarrierId): void {
     const carrier = this.#context.carriers.get(carrierId);
-    if (carrier === undefined) return;
-    this.#server?.carrierClosed(carrier);
-    this.#context.closeCarrier(carrier);
+    if (carrier !== undefined) this.#context.closeCarrier(carrier);
   }
 
   #end(session: Session): void {

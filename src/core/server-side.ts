@@ -10,6 +10,7 @@ import {
   connectionIdKey,
   type DataPacket,
   ECHO_BYTES,
+  ENVELOPE_NONCE_BYTES,
   encodeGone,
   expandPacketNumber,
   type HelloPacket,
@@ -96,6 +97,11 @@ export class ServerSide {
     }
   }
 
+  /** This end opened it: nobody has to prove anything on it in time. */
+  carrierIsOurs(carrier: Carrier): void {
+    this.#unattached.delete(carrier);
+  }
+
   carrierClosed(carrier: Carrier): void {
     this.#unattached.delete(carrier);
     this.#halfOpenByCarrier.delete(carrier.id);
@@ -110,13 +116,20 @@ export class ServerSide {
     remote: Address | undefined,
     now: Instant,
   ): void {
+    const previous = this.#halfOpenByCarrier.get(carrier.id);
+    if (previous !== undefined) {
+      // It is reliable, and has one path at most: a second HELLO has no use, a repeated one neither.
+      const nonce = packet.envelope.subarray(0, ENVELOPE_NONCE_BYTES);
+      if (toHex(nonce) === previous.helloKey) return;
+      this.#dropHalfOpenOf(carrier);
+      this.#context.closeCarrier(carrier);
+      return;
+    }
     const outcome = this.#handshakes.hello(packet, bytes, carrier, remote, this.#admit, now);
     if (outcome.type === 'reply') this.#context.send(carrier, remote, outcome.bytes);
     if (outcome.type !== 'accept') return;
     const { halfOpen } = outcome;
     if (carrier.isStream) {
-      // One at a time: a stream carrier has one path at most.
-      this.#dropHalfOpenOf(carrier);
       this.#halfOpenByCarrier.set(carrier.id, halfOpen);
     } else {
       this.#halfOpenByConnectionId.set(halfOpen.connectionIdKey, halfOpen);
