@@ -29,6 +29,7 @@ import {
   type EndpointLimits,
   type SessionOptions,
 } from './options.js';
+import { checkOptions } from './options-check.js';
 import { ServerSide } from './server-side.js';
 import type { Session } from './session.js';
 import type { KeyEntry, Ticket } from './ticket.js';
@@ -73,6 +74,7 @@ export class Endpoint implements EndpointCore<EndpointEvent> {
   #nextCarrierId = 1;
   #nextEvent = 0;
 
+  /** @throws UsageError if an option is out of its range. */
   constructor(config: EndpointConfig) {
     this.#context = new EndpointContext(
       config.crypto,
@@ -80,6 +82,7 @@ export class Endpoint implements EndpointCore<EndpointEvent> {
       { ...DEFAULT_ENDPOINT_LIMITS, ...config.limits },
       { ...DEFAULT_SESSION_OPTIONS, ...config.session },
     );
+    checkOptions(this.#context.options);
     this.#client = new ClientSide(this.#context);
     this.#context.listeners.push(this.#client);
     const { keyRing } = config;
@@ -103,9 +106,13 @@ export class Endpoint implements EndpointCore<EndpointEvent> {
   /**
    * Begins a session with the holder of the other half of a ticket. Give it carriers with
    * {@link openPath}; the first that is answered establishes it, the others join.
+   *
+   * @throws UsageError if an option is out of its range.
    */
   connect(ticket: Ticket, options: Partial<SessionOptions>, now: Instant): Session {
-    const session = this.#client.connect(ticket, { ...this.#context.options, ...options }, now);
+    const all = { ...this.#context.options, ...options };
+    checkOptions(all);
+    const session = this.#client.connect(ticket, all, now);
     this.#sessions.add(session);
     return session;
   }
