@@ -32,7 +32,6 @@ export function nextTransmit(session: SessionState, now: Instant): Transmit | un
   session.askedAt = now;
   const farewell = nextFarewell(session, now);
   if (farewell !== undefined) return farewell;
-  if (session.lifecycle === 'closing') return nextClose(session, now);
   if (!session.isRunning) return undefined;
   const built =
     nextUrgent(session, now) ??
@@ -48,17 +47,6 @@ function nextFarewell(session: SessionState, now: Instant): Transmit | undefined
     if (farewell === undefined) return undefined;
     const { path, frames } = farewell;
     const built = path.carrier.isClosed ? undefined : buildPacket(session, path, { frames }, now);
-    if (built !== undefined) return built.transmit;
-  }
-}
-
-function nextClose(session: SessionState, now: Instant): Transmit | undefined {
-  for (;;) {
-    const pathId = session.closePending.shift();
-    if (pathId === undefined || session.closeFrame === undefined) return undefined;
-    const path = session.paths.get(pathId);
-    if (path === undefined) continue;
-    const built = buildPacket(session, path, { frames: [session.closeFrame] }, now);
     if (built !== undefined) return built.transmit;
   }
 }

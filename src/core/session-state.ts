@@ -107,8 +107,6 @@ export class SessionState {
   closeFrame: Frame | undefined;
   closeDeadline: Instant | undefined;
   closeSentAt: Instant | undefined;
-  /** Paths on which the CLOSE has still to go out. */
-  closePending: PathId[] = [];
   #toldClosed = false;
   /** Carriers that the driver shall close. */
   readonly carriersToClose: number[] = [];
