@@ -104,7 +104,7 @@ function page() {
       '## The core against its cipher',
       '',
       'Two endpoints in one process without a driver, against sealing and opening packets of the same size alone:',
-      '`npm run build && node benchmarks/core.mjs`. Medians of three; this machine, this moment; the ratio is what counts.',
+      '`npm run build && node benchmarks/core.mjs`. Pairs of runs, one right after the other; this machine, this moment; the ratio counts, and it is noisy.',
       'Asked for: at most 35 % at 64 KiB.',
       '',
       '```',

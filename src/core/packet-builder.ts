@@ -186,7 +186,20 @@ export function buildPacket(
   for (const piece of contents.copies ?? []) addCopy(piece, draft);
   if (contents.data === true) addData(session, draft);
   if (draft.isEmpty) return undefined;
+  askNowAndThen(session, path, draft);
   return seal(session, path, draft, contents, now);
+}
+
+/** Of the packets until a key update, every so many asks for an acknowledgement. */
+const ASKS_PER_KEY_UPDATE = 4;
+
+/**
+ * A path that only acknowledges is never acknowledged itself, and its key could never be updated
+ * (RFC 9000 §13.2.4, protocol.md#key-update).
+ */
+function askNowAndThen(session: SessionState, path: Path, draft: Draft): void {
+  const every = Math.ceil(session.options.keyUpdatePackets / ASKS_PER_KEY_UPDATE);
+  if (!draft.elicits && (path.recovery.nextNumber + 1) % every === 0) draft.add({ type: 'ping' });
 }
 
 /** What arrived on this path, and on paths that can't say so themselves. */
