@@ -44,6 +44,9 @@ function joined(chunks) {
   return bytes;
 }
 
+/** What a stream carrier holds at most, as a socket's buffer does. */
+const BUFFER_BYTES = 512 * 1024;
+
 /** Two endpoints whose carriers lead straight into each other. */
 class Pair {
   constructor(options, kind) {
@@ -60,7 +63,7 @@ class Pair {
     };
     this.ids = this.ends.map((end) => end.carrierOpened(info, performance.now()));
     for (const [i, end] of kind === 'stream' ? this.ends.entries() : []) {
-      end.grantSend(this.ids[i], Number.MAX_SAFE_INTEGER / 2, performance.now());
+      end.grantSend(this.ids[i], BUFFER_BYTES, performance.now());
     }
     this.queues = [[], []];
     this.events = [[], []];
@@ -82,6 +85,7 @@ class Pair {
       if (this.wake?.[i] !== undefined && now >= this.wake[i]) this.ends[i].handleTimeout(now);
       for (const bytes of this.queues[i].splice(0)) {
         this.ends[i].receive(this.ids[i], bytes, now, 'memory:2');
+        this.ends[1 - i].grantSend(this.ids[1 - i], bytes.length, now);
       }
       drain(this.ends[i], this.hosts[i], now);
     }
