@@ -5,15 +5,20 @@
  * @module
  */
 
-import { AEAD_TAG_BYTES } from '../crypto/index.js';
+import { AEAD_TAG_BYTES, concatBytes } from '../crypto/index.js';
 import {
+  DATAGRAM_DATA_HEADER_BYTES,
   dataHeader,
   encodedLength,
   encodeFrame,
   FIRST_JOIN,
   type Frame,
   isAckEliciting,
+  JOIN_HEADER_BYTES,
   joinHeader,
+  RECORD_HEADER_BYTES,
+  recordHeader,
+  STREAM_DATA_HEADER_BYTES,
   streamHeaderLength,
   type Writer,
   writeStreamHeader,
@@ -25,10 +30,6 @@ import type { SentFrame } from './recovery.js';
 import type { SessionState } from './session-state.js';
 import type { Piece } from './streams/stream-table.js';
 
-const RECORD_HEADER_BYTES = 2;
-const DATA_HEADER_BYTES = 5;
-const CONNECTION_ID_BYTES = 8;
-const JOIN_HEADER_BYTES = 45;
 /** Least room worth starting a STREAM frame for. */
 const MIN_STREAM_ROOM_BYTES = 32;
 /** A packet of many small pieces is copied together: sealing many chunks costs more. */
@@ -69,7 +70,9 @@ function headerBytes(session: SessionState, path: Path): number {
   if (needsEnvelope(session, path)) {
     return JOIN_HEADER_BYTES + (path.carrier.isStream ? RECORD_HEADER_BYTES : 0);
   }
-  return DATA_HEADER_BYTES + (path.carrier.isStream ? RECORD_HEADER_BYTES : CONNECTION_ID_BYTES);
+  return path.carrier.isStream
+    ? RECORD_HEADER_BYTES + STREAM_DATA_HEADER_BYTES
+    : DATAGRAM_DATA_HEADER_BYTES;
 }
 
 /** The largest packet that can go out on the path now, all included. */
@@ -279,7 +282,10 @@ function seal(
   const sealed = path.sealer.seal(packetNumber, header, draft.plaintext());
   let length = header.length;
   for (const chunk of sealed) length += chunk.length;
-  const chunks = [path.carrier.isStream ? withRecordHeader(header, length) : header, ...sealed];
+  const chunks = [
+    path.carrier.isStream ? concatBytes(recordHeader(length), header) : header,
+    ...sealed,
+  ];
   const bytes = length + (path.carrier.isStream ? RECORD_HEADER_BYTES : 0);
   account(session, path, draft, bytes, contents, now);
   const remote = contents.to ?? path.addresses?.current;
@@ -304,14 +310,6 @@ function packetHeader(session: SessionState, path: Path, packetNumber: number): 
   }
   const connectionId = path.carrier.isStream ? undefined : path.sendConnectionId;
   return dataHeader({ keyPhase, connectionId, packetNumber });
-}
-
-function withRecordHeader(header: Uint8Array, length: number): Uint8Array {
-  const record = new Uint8Array(RECORD_HEADER_BYTES + header.length);
-  record[0] = length >>> 8;
-  record[1] = length;
-  record.set(header, RECORD_HEADER_BYTES);
-  return record;
 }
 
 function count(session: SessionState, pieces: readonly Piece[]): void {

@@ -72,10 +72,6 @@ export class ServerSide {
     );
   }
 
-  get sessionCount(): number {
-    return this.#sessions.size;
-  }
-
   get halfOpenCount(): number {
     return this.#handshakes.halfOpenCount;
   }

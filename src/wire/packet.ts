@@ -34,9 +34,10 @@ export const GONE_TOKEN_BYTES = 16;
 /** The tag of either AEAD; what is sealed is never shorter. */
 const TAG_BYTES = 16;
 
-const STREAM_DATA_HEADER_BYTES = 1 + PACKET_NUMBER_BYTES;
-const DATAGRAM_DATA_HEADER_BYTES = 1 + CONNECTION_ID_BYTES + PACKET_NUMBER_BYTES;
-const JOIN_HEADER_BYTES = 1 + ENVELOPE_BYTES + PACKET_NUMBER_BYTES;
+/** DATA up to what is sealed, on stream and on datagram carriers, and JOIN. */
+export const STREAM_DATA_HEADER_BYTES = 1 + PACKET_NUMBER_BYTES;
+export const DATAGRAM_DATA_HEADER_BYTES = 1 + CONNECTION_ID_BYTES + PACKET_NUMBER_BYTES;
+export const JOIN_HEADER_BYTES = 1 + ENVELOPE_BYTES + PACKET_NUMBER_BYTES;
 const ECHO_END = 1 + ECHO_BYTES;
 
 const PACKET_NUMBER_WINDOW = 2 ** 32;
