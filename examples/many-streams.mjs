@@ -11,8 +11,10 @@ const { client, server, carriers } = await connectInMemory({ carriers: 3 });
 
 server.on('stream', (stream) => stream.pipe(stream)); // an echo
 
-client.on('path', ({ pathId, state, reason }) => {
-  if (state === 'closed') console.log(`path ${pathId} closed: ${reason}`);
+const death = new Promise((resolve) => {
+  client.on('path', ({ pathId, state, reason }) => {
+    if (state === 'closed') resolve(`path ${pathId} closed: ${reason}`);
+  });
 });
 
 const echoes = Array.from({ length: STREAMS }, async (_, i) => {
@@ -28,6 +30,7 @@ const echoes = Array.from({ length: STREAMS }, async (_, i) => {
   return text === message;
 });
 
+console.log(await death);
 const whole = (await Promise.all(echoes)).filter((isWhole) => isWhole).length;
 console.log(`${whole} of ${STREAMS} streams came back whole, over ${client.paths.length} paths`);
 await client.close();
