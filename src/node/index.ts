@@ -38,6 +38,14 @@ export {
   type MemoryCarrierOptions,
   type MemoryCarriers,
 } from './carriers/memory.js';
+export {
+  type BindUdpOptions,
+  bindUdp,
+  type OpenUdpOptions,
+  openUdp,
+  UdpCarrier,
+  type UdpOptions,
+} from './carriers/udp.js';
 export { nodeCrypto } from './crypto.js';
 export { Driver, type DriverOptions, type SessionSink } from './driver.js';
 export { StreamResetError, StreamStoppedError } from './errors.js';
