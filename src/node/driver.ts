@@ -33,6 +33,9 @@ export interface SessionSink {
   drained(): void;
 }
 
+/** A carrier is no more: the other end, the network or this end has ended it. */
+export type OnGone = (error: Error | undefined) => void;
+
 export interface DriverOptions
   extends Omit<EndpointConfig, 'crypto' | 'random'>,
     Partial<Pick<EndpointConfig, 'crypto' | 'random'>> {
@@ -44,7 +47,10 @@ export interface DriverOptions
 export class Driver implements Host<EndpointEvent> {
   readonly endpoint: Endpoint;
   readonly #onAccepted: DriverOptions['onAccepted'];
-  readonly #carriers = new Map<CarrierId, Carrier>();
+  readonly #carriers = new Map<
+    CarrierId,
+    { readonly carrier: Carrier; readonly onGone?: OnGone }
+  >();
   readonly #sinks = new Map<Session, SessionSink>();
   readonly #watching = new Set<SessionSink>();
   readonly #closing: CarrierId[] = [];
@@ -71,7 +77,7 @@ export class Driver implements Host<EndpointEvent> {
   }
 
   carrier(carrierId: CarrierId): Carrier | undefined {
-    return this.#carriers.get(carrierId);
+    return this.#carriers.get(carrierId)?.carrier;
   }
 
   /** Calls commands of the core. What they make it send goes out before the next turn. */
@@ -80,10 +86,14 @@ export class Driver implements Host<EndpointEvent> {
     return action(this.endpoint, this.now);
   }
 
-  /** Takes a carrier that is connected, bound or accepted; it is the driver's from now on. */
-  addCarrier(carrier: Carrier): CarrierId {
+  /**
+   * Takes a carrier that is connected, bound or accepted; it is the driver's from now on.
+   *
+   * @param onGone called once, when it is no more; not by {@link close}.
+   */
+  addCarrier(carrier: Carrier, onGone?: OnGone): CarrierId {
     const id = this.command((endpoint, now) => endpoint.carrierOpened(carrier, now));
-    this.#carriers.set(id, carrier);
+    this.#carriers.set(id, { carrier, ...(onGone === undefined ? {} : { onGone }) });
     carrier.open({
       onReceive: (bytes, remote) => {
         this.#input((now) => this.endpoint.receive(id, bytes, now, remote));
@@ -94,6 +104,7 @@ export class Driver implements Host<EndpointEvent> {
       onClosed: (error) => {
         if (!this.#carriers.delete(id)) return;
         this.#input((now) => this.endpoint.carrierClosed(id, error, now));
+        onGone?.(error);
       },
     });
     return id;
@@ -101,11 +112,12 @@ export class Driver implements Host<EndpointEvent> {
 
   /** Closes a carrier in good order; the paths over it end. */
   closeCarrier(carrierId: CarrierId): void {
-    const carrier = this.#carriers.get(carrierId);
-    if (carrier === undefined) return;
+    const known = this.#carriers.get(carrierId);
+    if (known === undefined) return;
     this.#carriers.delete(carrierId);
-    carrier.close();
+    known.carrier.close();
     this.#input((now) => this.endpoint.carrierClosed(carrierId, undefined, now));
+    known.onGone?.(undefined);
   }
 
   /** Sends the session's events to `sink`. The process stays alive while a session is attached. */
@@ -134,7 +146,7 @@ export class Driver implements Host<EndpointEvent> {
   /** Closes all carriers and stops; close the sessions before. */
   close(): void {
     this.#isClosed = true;
-    for (const carrier of this.#carriers.values()) carrier.close();
+    for (const { carrier } of this.#carriers.values()) carrier.close();
     this.#carriers.clear();
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -165,7 +177,7 @@ export class Driver implements Host<EndpointEvent> {
   // What drain() calls.
 
   send(transmit: Transmit): void {
-    this.#carriers.get(transmit.carrierId)?.send(transmit.chunks, transmit.remote);
+    this.#carriers.get(transmit.carrierId)?.carrier.send(transmit.chunks, transmit.remote);
   }
 
   emit(event: EndpointEvent): void {

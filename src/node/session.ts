@@ -13,13 +13,14 @@ import {
   type PathInfo,
   type PathState,
   type PathStatistics,
+  type PathStatus,
   type Session,
   type SessionError,
   type SessionEvent,
   UsageError,
 } from '../core/index.js';
 import type { Carrier } from './carriers/carrier.js';
-import type { Driver, SessionSink } from './driver.js';
+import type { Driver, OnGone, SessionSink } from './driver.js';
 import { RovingStream, type RovingStreamOptions, type StreamOwner } from './stream.js';
 
 /** Streams that wait for the peer to allow them; more are refused. */
@@ -28,6 +29,7 @@ export const MAX_PENDING_STREAMS = 1_024;
 /** What has become of a path. */
 export interface PathChange {
   readonly pathId: PathId;
+  readonly carrierId: CarrierId;
   readonly state: PathState;
   /** Why, for people. */
   readonly reason: string;
@@ -144,10 +146,44 @@ export class RovingSession extends EventEmitter<RovingSessionEvents> {
       throw new UsageError('only the client of a session that is open adds paths');
     }
     const carrierId = this.#driver.addCarrier(carrier);
+    return this.#openPath(carrierId, remote);
+  }
+
+  #openPath(carrierId: CarrierId, remote: Address | undefined): PathId | undefined {
     this.#carriers.add(carrierId);
     return this.#driver.command((endpoint, now) =>
       endpoint.openPath(this.#core, carrierId, remote, now),
     );
+  }
+
+  /**
+   * @internal As {@link addPath}, for who wants to know what becomes of the carrier. One that finds
+   * no place among the paths is closed.
+   */
+  attachCarrier(carrier: Carrier, remote: Address | undefined, onGone: OnGone): CarrierId {
+    const carrierId = this.#driver.addCarrier(carrier, onGone);
+    const isJoining = this.isEstablished;
+    const pathId = this.#openPath(carrierId, remote);
+    if (isJoining && pathId === undefined) setImmediate(() => this.detachCarrier(carrierId));
+    return carrierId;
+  }
+
+  /** @internal Closes a carrier that may not have become a path. */
+  detachCarrier(carrierId: CarrierId): void {
+    this.#carriers.delete(carrierId);
+    this.#driver.closeCarrier(carrierId);
+  }
+
+  /** Closes a path for good; what is under way on it goes elsewhere. Nothing if there is none. */
+  abandonPath(pathId: PathId): void {
+    if (!this.#core.paths().some((path) => path.pathId === pathId)) return;
+    this.#driver.command(() => this.#core.abandonPath(pathId));
+  }
+
+  /** Tells both ends that a path is for need only, or for use. Nothing if there is no such path. */
+  setPathStatus(pathId: PathId, status: PathStatus): void {
+    if (!this.#core.paths().some((path) => path.pathId === pathId)) return;
+    this.#driver.command(() => this.#core.setPathStatus(pathId, status));
   }
 
   /**
@@ -232,6 +268,7 @@ export class RovingSession extends EventEmitter<RovingSessionEvents> {
     }
     this.emit('path', {
       pathId,
+      carrierId,
       state,
       reason,
       ...(local === undefined ? {} : { local }),

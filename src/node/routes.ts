@@ -1,0 +1,122 @@
+/**
+ * The ways that could lead to a server: each local address to each address of the server by each
+ * carrier. Which of them carry data is the path manager's and the scheduler's choice.
+ *
+ * @module
+ */
+
+import { isIP } from 'node:net';
+import { isLoopback, type LocalAddress } from './interfaces.js';
+import type { ResolvedAddress, ServerAddress } from './server-address.js';
+
+/** The carriers of real networks. */
+export type RouteCarrier = 'udp' | 'tcp' | 'ws';
+export const ROUTE_CARRIERS: readonly RouteCarrier[] = ['udp', 'tcp', 'ws'];
+
+/** One way that could be a path. */
+export interface Route {
+  readonly carrier: RouteCarrier;
+  /** Where the socket is bound; `undefined`: wherever the system likes. */
+  readonly local: string | undefined;
+  /** The server's address; of a WebSocket, or through a proxy, its name. */
+  readonly host: string;
+  readonly port: number;
+  /** WebSocket: the whole address. */
+  readonly url?: string;
+  /** The proxy that it leads through. */
+  readonly via?: string;
+}
+
+export interface RouteQuestion {
+  readonly servers: readonly {
+    readonly server: ServerAddress;
+    readonly resolved: readonly ResolvedAddress[];
+  }[];
+  readonly locals: readonly LocalAddress[];
+  readonly carriers: readonly RouteCarrier[];
+  /** Local addresses or names of interfaces; `undefined`: all. */
+  readonly paths: readonly string[] | undefined;
+  /** The proxies of a server address: all routes lead through `only`, or some more do. */
+  readonly proxyFor: (server: ServerAddress) => { readonly url: string; readonly isOnly: boolean };
+}
+
+/** Identifies a route as long as nothing about it changes. */
+export function routeKey(route: Route): string {
+  const { carrier, local = '*', host, port, url, via } = route;
+  return `${carrier} ${local} ${url ?? `${host} ${port}`} ${via ?? ''}`;
+}
+
+/**
+ * How much a route is wanted, 0 best: what is direct carries data, a WebSocket does where nothing
+ * direct is healthy, and a proxy is the last resort. Among equals the scheduler chooses.
+ */
+export function routeRank({ carrier, via }: Route): number {
+  return (carrier === 'ws' ? 1 : 0) + (via === undefined ? 0 : 2);
+}
+
+/** All routes, best first. */
+export function planRoutes(question: RouteQuestion): Route[] {
+  const routes = new Map<string, Route>();
+  const add = (route: Route): void => {
+    if (question.carriers.includes(route.carrier)) routes.set(routeKey(route), route);
+  };
+  const locals = selectLocals(question);
+  for (const { server, resolved } of question.servers) {
+    const proxy = question.proxyFor(server);
+    if (proxy.url !== '') {
+      const { host, port } = server;
+      if (server.kind === 'url') {
+        add({ carrier: 'ws', local: undefined, host, port, url: server.url, via: proxy.url });
+      } else {
+        add({ carrier: 'tcp', local: undefined, host, port, via: proxy.url });
+      }
+    }
+    if (!proxy.isOnly) addDirect(server, resolved, locals, question.paths === undefined, add);
+  }
+  return [...routes.values()].sort((a, b) => routeRank(a) - routeRank(b));
+}
+
+function addDirect(
+  server: ServerAddress,
+  resolved: readonly ResolvedAddress[],
+  locals: readonly LocalAddress[],
+  mayBeUnbound: boolean,
+  add: (route: Route) => void,
+): void {
+  const { port } = server;
+  for (const remote of resolved) {
+    const reaching = locals.filter((one) => canReach(one, remote)).map((one) => one.address);
+    for (const local of reaching.length === 0 && mayBeUnbound ? [undefined] : reaching) {
+      if (server.kind === 'url') {
+        // TLS needs the name, so that the system resolves it once more.
+        add({ carrier: 'ws', local, host: server.host, port, url: server.url });
+      } else {
+        add({ carrier: 'udp', local, host: remote.address, port });
+        add({ carrier: 'tcp', local, host: remote.address, port });
+      }
+    }
+  }
+}
+
+/** An address that was asked for by name is tried even if no interface has it yet. */
+function selectLocals({ locals, paths }: RouteQuestion): LocalAddress[] {
+  if (paths === undefined) return [...locals];
+  const selected = new Map<string, LocalAddress>();
+  for (const wanted of paths) {
+    const family = isIP(wanted);
+    if (family === 0) {
+      for (const one of locals) if (one.interface === wanted) selected.set(one.address, one);
+    } else {
+      const isOwn = isLoopback(wanted);
+      const unknown = { address: wanted, interface: '', isLoopback: isOwn } as const;
+      const known = locals.find((one) => one.address === wanted);
+      selected.set(wanted, known ?? { ...unknown, family: family === 6 ? 6 : 4 });
+    }
+  }
+  return [...selected.values()];
+}
+
+/** Loopback leads to loopback only, and no family to the other. */
+function canReach(local: LocalAddress, remote: ResolvedAddress): boolean {
+  return local.family === remote.family && local.isLoopback === isLoopback(remote.address);
+}
