@@ -49,6 +49,13 @@ export class PeerError extends SessionError {
 /** The network took a carrier away; costs one path. */
 export class CarrierError extends SessionError {
   readonly code = 'ERR_CARRIER';
+  /** What the system called it, where it was the system: `ECONNRESET`, `ETIMEDOUT`, ... */
+  readonly systemCode: string | undefined;
+
+  constructor(message: string, systemCode?: string, options?: { readonly cause?: unknown }) {
+    super(message, options);
+    this.systemCode = systemCode;
+  }
 }
 
 /** Our own fault; nobody may catch it. */

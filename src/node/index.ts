@@ -39,6 +39,13 @@ export {
   type MemoryCarriers,
 } from './carriers/memory.js';
 export {
+  type DialTcpOptions,
+  dialTcp,
+  TCP_BUFFER_BYTES,
+  TcpCarrier,
+  type TcpCarrierOptions,
+} from './carriers/tcp.js';
+export {
   type BindUdpOptions,
   bindUdp,
   type OpenUdpOptions,

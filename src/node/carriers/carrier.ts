@@ -13,8 +13,14 @@ import type { Address, CarrierInfo } from '../../core/index.js';
  */
 export interface CarrierSink {
   /**
+   * `true`: what a stream carrier gives to `onReceive` is only looked at during the call, so that
+   * the carrier may use the memory again.
+   */
+  readonly borrows?: boolean;
+  /**
    * One datagram with its source, or the next bytes of a stream in any split. The memory is the
-   * sink's from now on: a carrier copies what it, or Node, would use again.
+   * sink's from now on, unless it {@link borrows}: a carrier copies what it, or Node, would use
+   * again.
    */
   onReceive(bytes: Uint8Array, remote?: Address): void;
   /** Stream carriers: `send` takes this many more bytes. Before the first call it takes none. */
