@@ -52,9 +52,12 @@ export class CarrierError extends SessionError {
   /** What the system called it, where it was the system: `ECONNRESET`, `ETIMEDOUT`, ... */
   readonly systemCode: string | undefined;
 
-  constructor(message: string, systemCode?: string, options?: { readonly cause?: unknown }) {
-    super(message, options);
-    this.systemCode = systemCode;
+  constructor(
+    message: string,
+    options: { readonly systemCode?: string | undefined; readonly cause?: unknown } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.systemCode = options.systemCode;
   }
 }
 

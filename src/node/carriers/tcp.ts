@@ -97,7 +97,7 @@ export function dialTcp(options: DialTcpOptions): Promise<TcpCarrier> {
     };
     function timedOut(): void {
       const what = `no connection to ${formatAddress(host, port)} within ${timeoutMs} ms`;
-      giveUp(new CarrierError(what, 'ETIMEDOUT'));
+      giveUp(new CarrierError(what, { systemCode: 'ETIMEDOUT' }));
     }
     function aborted(): void {
       giveUp(signal?.reason);
@@ -161,7 +161,8 @@ export class TcpCarrier implements Carrier {
     socket.on('end', () => this.#ended(undefined));
     socket.on('close', () => {
       clearTimeout(this.#linger);
-      this.#ended(new CarrierError('the connection was destroyed', 'ECONNABORTED'));
+      const what = 'the connection was destroyed';
+      this.#ended(new CarrierError(what, { systemCode: 'ECONNABORTED' }));
     });
   }
 
@@ -344,7 +345,8 @@ function gather(chunks: readonly Uint8Array[]): Uint8Array[] {
 
 function carrierError(error: Error): CarrierError {
   if (error instanceof CarrierError) return error;
-  return new CarrierError(error.message, (error as NodeJS.ErrnoException).code, { cause: error });
+  const systemCode = (error as NodeJS.ErrnoException).code;
+  return new CarrierError(error.message, { systemCode, cause: error });
 }
 
 function endOf(socket: Duplex, end: 'local' | 'remote'): Address {
