@@ -31,4 +31,12 @@ export {
   type SchedulerName,
 } from './scheduler/index.js';
 export type { PathInfo, Session } from './session.js';
-export { formatTicket, type KeyEntry, parseTicket, type Ticket } from './ticket.js';
+export {
+  DOOR_KEY_BYTES,
+  formatTicket,
+  KEY_ID_BYTES,
+  type KeyEntry,
+  parseTicket,
+  SECRET_BYTES,
+  type Ticket,
+} from './ticket.js';

@@ -58,6 +58,29 @@ export { Driver, type DriverOptions, type SessionSink } from './driver.js';
 export { StreamResetError, StreamStoppedError } from './errors.js';
 export { connectInMemory, type InMemoryOptions, type InMemoryPair } from './in-memory.js';
 export {
+  checkKeyName,
+  isExpired,
+  type KeyFileContents,
+  KeyFileError,
+  type KeyFileErrorCode,
+  MAX_KEYS,
+  type NewKey,
+  newKey,
+  newKeyFileContents,
+  readKeyFile,
+  type StoredKey,
+  updateKeyFile,
+  withKey,
+  withoutKey,
+} from './key-file.js';
+export { KeyStore, type KeyStoreListener, type RevocationCause } from './key-store.js';
+export {
+  PrivateFileError,
+  type PrivateFileErrorCode,
+  readPrivateFile,
+  writePrivateFile,
+} from './private-file.js';
+export {
   MAX_PENDING_STREAMS,
   type PathChange,
   RovingSession,

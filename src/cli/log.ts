@@ -1,0 +1,71 @@
+/**
+ * Logs: to standard error, for people or as JSON lines, and never with a secret.
+ *
+ * @module
+ */
+
+import {
+  configureSync,
+  getJsonLinesFormatter,
+  getLogger,
+  getTextFormatter,
+  type Logger,
+  type LogLevel,
+  type LogRecord,
+} from '@logtape/logtape';
+import { redactText, redactValue } from './redact.js';
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warning', 'error', 'fatal', 'off'] as const;
+export type LogLevelName = (typeof LOG_LEVELS)[number];
+
+export interface LogOptions {
+  readonly level: LogLevelName;
+  /** JSON lines instead of text. */
+  readonly json: boolean;
+}
+
+const CATEGORY = 'roving';
+
+/** Where lines go: to standard error, or above live lines as long as there are some. */
+let writeLine = (line: string): void => {
+  process.stderr.write(line);
+};
+
+/** @param write takes whole lines with their ends. @returns sets it back. */
+export function redirectLog(write: (line: string) => void): () => void {
+  const before = writeLine;
+  writeLine = write;
+  return () => {
+    writeLine = before;
+  };
+}
+
+/** To be called once, before the first {@link logger} is used. */
+export function configureLog({ level, json }: LogOptions): void {
+  const lowestLevel: LogLevel | null = level === 'off' ? null : level;
+  configureSync({
+    reset: true,
+    sinks: { stderr: (record) => writeLine(formatRecord(record, json)) },
+    loggers: [
+      { category: CATEGORY, sinks: ['stderr'], lowestLevel },
+      { category: ['logtape', 'meta'], sinks: ['stderr'], lowestLevel: 'error' },
+    ],
+  });
+}
+
+export function logger(...category: readonly string[]): Logger {
+  return getLogger([CATEGORY, ...category]);
+}
+
+const formatJson = getJsonLinesFormatter({ categorySeparator: '.', properties: 'nest:fields' });
+const formatText = getTextFormatter({ timestamp: 'time', category: '.', level: 'full' });
+
+/** @internal A line with its end. */
+export function formatRecord(record: LogRecord, json: boolean): string {
+  const clean: LogRecord = {
+    ...record,
+    message: record.message.map((part, index) => (index % 2 === 0 ? part : redactValue(part))),
+    properties: redactValue(record.properties) as Record<string, unknown>,
+  };
+  return redactText(json ? formatJson(clean) : formatText(clean));
+}

@@ -1,0 +1,8 @@
+/** Not there yet. @module */
+
+import { EXIT } from '../exit-codes.js';
+import { CliError } from '../failure.js';
+
+export async function connectVerb(..._args: unknown[]): Promise<void> {
+  throw new CliError(EXIT.UNAVAILABLE, 'this verb is not there yet');
+}
