@@ -21,7 +21,7 @@ export {
   type EndpointLimits,
   type SessionOptions,
 } from './options.js';
-export type { PathState, PathStatistics, PathStatus } from './path.js';
+export type { PathInfo, PathState, PathStatistics, PathStatus } from './path.js';
 export {
   type Choice,
   type PathView,
@@ -30,7 +30,7 @@ export {
   type SchedulerInput,
   type SchedulerName,
 } from './scheduler/index.js';
-export type { PathInfo, Session } from './session.js';
+export type { Session } from './session.js';
 export {
   DOOR_KEY_BYTES,
   formatTicket,

@@ -15,7 +15,7 @@ import { AckTracker } from './ack-tracker.js';
 import type { AddressBook } from './address-book.js';
 import type { Carrier } from './carrier.js';
 import type { CongestionController } from './congestion/index.js';
-import type { Instant, PathId } from './contract.js';
+import type { Address, CarrierId, Instant, PathId } from './contract.js';
 import { DeliveryRate } from './delivery-rate.js';
 import { assert } from './errors.js';
 import { PathHealth } from './path-health.js';
@@ -255,3 +255,26 @@ export class Path {
 
 /** Passes nearly everywhere (RFC 9000 §14). */
 export const DEFAULT_DATAGRAM_BYTES = 1_200;
+
+/** What an owner of the session may know of a path. */
+export interface PathInfo {
+  readonly pathId: PathId;
+  readonly carrierId: CarrierId;
+  readonly state: PathState;
+  readonly isBackup: boolean;
+  readonly local: string;
+  readonly remote: Address | undefined;
+  readonly statistics: PathStatistics;
+}
+
+export function pathInfo(path: Path): PathInfo {
+  return {
+    pathId: path.id,
+    carrierId: path.carrier.id,
+    state: path.state,
+    isBackup: path.isBackup,
+    local: path.carrier.info.local,
+    remote: path.addresses?.current ?? path.carrier.info.remote,
+    statistics: path.statistics(),
+  };
+}

@@ -39,13 +39,7 @@ import {
   pathIsSilent,
   silenceDeadline,
 } from './failure.js';
-import {
-  DEFAULT_DATAGRAM_BYTES,
-  Path,
-  type PathState,
-  type PathStatistics,
-  type PathStatus,
-} from './path.js';
+import { DEFAULT_DATAGRAM_BYTES, Path, type PathInfo, type PathStatus, pathInfo } from './path.js';
 import { type Reception, receivePacket } from './receiver.js';
 import { nextTimeout, nextTransmit } from './sender.js';
 import {
@@ -67,16 +61,6 @@ import { StreamTable } from './streams/stream-table.js';
 /** Longest reason of a close, in bytes of UTF-8. */
 const MAX_REASON_BYTES = 256;
 const MAX_CODE = Number.MAX_SAFE_INTEGER;
-
-export interface PathInfo {
-  readonly pathId: PathId;
-  readonly carrierId: CarrierId;
-  readonly state: PathState;
-  readonly isBackup: boolean;
-  readonly local: string;
-  readonly remote: Address | undefined;
-  readonly statistics: PathStatistics;
-}
 
 /** What a finished handshake gives. */
 export interface Agreement {
@@ -109,15 +93,7 @@ export class Session {
 
   /** Open paths, oldest first. */
   paths(): PathInfo[] {
-    return [...this.#state.openPaths()].map((path) => ({
-      pathId: path.id,
-      carrierId: path.carrier.id,
-      state: path.state,
-      isBackup: path.isBackup,
-      local: path.carrier.info.local,
-      remote: path.addresses?.current ?? path.carrier.info.remote,
-      statistics: path.statistics(),
-    }));
+    return [...this.#state.openPaths()].map(pathInfo);
   }
 
   /** Bytes that were written and are not yet acknowledged. */
@@ -205,6 +181,13 @@ export class Session {
     const result = this.#streams.read(streamId, limit, now);
     if (result !== undefined) this.#touch(this);
     return result;
+  }
+
+  /** How far the sending side has come, in bytes; `undefined` after its end, and if it has none. */
+  sendProgress(
+    streamId: number,
+  ): { readonly writtenBytes: number; readonly acknowledgedBytes: number } | undefined {
+    return this.#state.streams?.sendStream(streamId);
   }
 
   // Paths.

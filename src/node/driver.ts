@@ -52,6 +52,8 @@ export class Driver implements Host<EndpointEvent> {
     { readonly carrier: Carrier; readonly onGone?: OnGone }
   >();
   readonly #sinks = new Map<Session, SessionSink>();
+  /** Those of them that do not keep the process alive. */
+  readonly #unheld = new Set<Session>();
   readonly #watching = new Set<SessionSink>();
   readonly #closing: CarrierId[] = [];
   #isScheduled = false;
@@ -94,6 +96,7 @@ export class Driver implements Host<EndpointEvent> {
   addCarrier(carrier: Carrier, onGone?: OnGone): CarrierId {
     const id = this.command((endpoint, now) => endpoint.carrierOpened(carrier, now));
     this.#carriers.set(id, { carrier, ...(onGone === undefined ? {} : { onGone }) });
+    carrier.unref?.();
     carrier.open({
       onReceive: (bytes, remote) => {
         this.#input((now) => this.endpoint.receive(id, bytes, now, remote));
@@ -120,17 +123,33 @@ export class Driver implements Host<EndpointEvent> {
     known.onGone?.(undefined);
   }
 
-  /** Sends the session's events to `sink`. The process stays alive while a session is attached. */
+  /**
+   * Sends the session's events to `sink`. The process stays alive while a session is attached that
+   * is not exempt by {@link hold}. Only the driver's timer does that: carriers are unref'ed.
+   */
   attach(session: Session, sink: SessionSink): void {
     this.#sinks.set(session, sink);
     this.#timer?.ref();
+  }
+
+  /** Whether an attached session keeps the process alive; it does until it is told not to. */
+  hold(session: Session, isHeld: boolean): void {
+    if (isHeld || !this.#sinks.has(session)) this.#unheld.delete(session);
+    else this.#unheld.add(session);
+    if (this.#isHeld) this.#timer?.ref();
+    else this.#timer?.unref();
+  }
+
+  get #isHeld(): boolean {
+    return this.#sinks.size > this.#unheld.size;
   }
 
   detach(session: Session): void {
     const sink = this.#sinks.get(session);
     if (sink !== undefined) this.#watching.delete(sink);
     this.#sinks.delete(session);
-    if (this.#sinks.size === 0) this.#timer?.unref();
+    this.#unheld.delete(session);
+    if (!this.#isHeld) this.#timer?.unref();
   }
 
   /** Calls `sink.drained()` after each drain until {@link unwatch}. */
@@ -217,7 +236,7 @@ export class Driver implements Host<EndpointEvent> {
       if (this.now < this.#wantedAt) this.#arm();
       else this.#immediate ??= setImmediate(() => this.#timedOut());
     }, delayMs);
-    if (this.#sinks.size === 0) this.#timer.unref();
+    if (!this.#isHeld) this.#timer.unref();
   }
 
   /**

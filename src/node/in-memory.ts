@@ -56,7 +56,7 @@ export async function connectInMemory(options: InMemoryOptions = {}): Promise<In
     const serverDriver: Driver = new Driver({
       keyRing,
       session: { ...options.server },
-      onAccepted: (session) => resolve(new RovingSession(serverDriver, session)),
+      onAccepted: (session, entry) => resolve(new RovingSession(serverDriver, session, entry)),
     });
     for (const { server } of carriers) serverDriver.addCarrier(server);
   });

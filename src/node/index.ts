@@ -21,6 +21,7 @@ export {
   type PathInfo,
   type PathState,
   type PathStatistics,
+  type PathStatus,
   PeerError,
   parseTicket,
   RevokedError,
@@ -54,6 +55,7 @@ export {
   type UdpOptions,
 } from './carriers/udp.js';
 export { nodeCrypto } from './crypto.js';
+export type { DiagnosticMessages } from './diagnostics.js';
 export { Driver, type DriverOptions, type SessionSink } from './driver.js';
 export { StreamResetError, StreamStoppedError } from './errors.js';
 export { connectInMemory, type InMemoryOptions, type InMemoryPair } from './in-memory.js';
@@ -81,9 +83,12 @@ export {
   writePrivateFile,
 } from './private-file.js';
 export {
-  MAX_PENDING_STREAMS,
   type PathChange,
   RovingSession,
   type RovingSessionEvents,
+  type SessionKey,
+  type SessionLifecycle,
+  type SessionStatistics,
 } from './session.js';
+export { MAX_PENDING_STREAMS } from './session-streams.js';
 export { RovingStream, type RovingStreamOptions } from './stream.js';

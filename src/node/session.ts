@@ -9,6 +9,7 @@ import { finished } from 'node:stream';
 import {
   type Address,
   type CarrierId,
+  type KeyEntry,
   type PathId,
   type PathInfo,
   type PathState,
@@ -20,11 +21,10 @@ import {
   UsageError,
 } from '../core/index.js';
 import type { Carrier } from './carriers/carrier.js';
+import { publish } from './diagnostics.js';
 import type { Driver, OnGone, SessionSink } from './driver.js';
-import { RovingStream, type RovingStreamOptions, type StreamOwner } from './stream.js';
-
-/** Streams that wait for the peer to allow them; more are refused. */
-export const MAX_PENDING_STREAMS = 1_024;
+import { SessionStreams } from './session-streams.js';
+import type { RovingStream, RovingStreamOptions } from './stream.js';
 
 /** What has become of a path. */
 export interface PathChange {
@@ -38,6 +38,58 @@ export interface PathChange {
   /** With `closed`: the final figures. */
   readonly statistics?: PathStatistics;
 }
+
+/** With which of the server's keys a client came. */
+export interface SessionKey {
+  readonly name: string;
+  /** What sessions with this key may do, such as `forward` or `files:DIR`. */
+  readonly grants: readonly string[];
+  /** 8 bytes. */
+  readonly keyId: Uint8Array;
+}
+
+/** Where a session stands; it only ever goes down this list. */
+export type SessionLifecycle = 'connecting' | 'established' | 'closing' | 'closed';
+
+/** What a session has done since its beginning, over all of its paths. */
+export interface SessionStatistics {
+  /** Bytes of streams that were put into packets for the first time. */
+  readonly sentNewBytes: number;
+  /** Bytes of streams that were sent again: lost, or wanted sooner on another path. */
+  readonly sentAgainBytes: number;
+  /** Packets and their bytes, without the carriers' headers; closed paths count too. */
+  readonly sentPackets: number;
+  readonly sentBytes: number;
+  readonly receivedPackets: number;
+  readonly receivedBytes: number;
+  readonly lostPackets: number;
+  /** Written and not yet acknowledged at this time. */
+  readonly bufferedBytes: number;
+  /** Open at this time. */
+  readonly streamCount: number;
+  /** Waiting for the peer to allow them at this time. */
+  readonly pendingStreamCount: number;
+  /** Open at this time, in whatever state. */
+  readonly pathCount: number;
+}
+
+type PathTotals = Pick<SessionStatistics, (typeof SUMMED)[number]>;
+
+const SUMMED = [
+  'sentPackets',
+  'sentBytes',
+  'receivedPackets',
+  'receivedBytes',
+  'lostPackets',
+] as const;
+
+const NO_TOTALS: PathTotals = {
+  sentPackets: 0,
+  sentBytes: 0,
+  receivedPackets: 0,
+  receivedBytes: 0,
+  lostPackets: 0,
+};
 
 /** The events of a {@link RovingSession} and their arguments. */
 export interface RovingSessionEvents {
@@ -58,22 +110,29 @@ export interface RovingSessionEvents {
 export class RovingSession extends EventEmitter<RovingSessionEvents> {
   readonly #driver: Driver;
   readonly #core: Session;
-  readonly #owner: StreamOwner;
+  readonly #streams: SessionStreams;
   readonly #sink: SessionSink;
   readonly #carriers = new Set<CarrierId>();
-  readonly #streams = new Map<number, RovingStream>();
-  readonly #pending = new Map<RovingStream, RovingStreamOptions>();
   readonly #waiting: ((error: SessionError | undefined) => void)[] = [];
+  /** Of the paths that are closed. */
+  #closedTotals = NO_TOTALS;
   #isClosing = false;
   #isOver = false;
+  #error: SessionError | undefined;
+  /** At a server: with which key the client came. */
+  readonly key: SessionKey | undefined;
 
-  /** @internal Sessions come from `connectInMemory`. */
-  constructor(driver: Driver, core: Session) {
+  /** @internal Sessions come from `connect`, a server's event `session`, or `connectInMemory`. */
+  constructor(driver: Driver, core: Session, entry?: KeyEntry) {
     super();
     this.#driver = driver;
     this.#core = core;
-    this.#owner = { driver, core, streamDestroyed: (stream) => this.#forget(stream) };
+    this.#streams = new SessionStreams(this, driver, core);
     this.#sink = { handle: (event) => this.#handle(event), drained: () => this.#drained() };
+    this.key =
+      entry === undefined
+        ? undefined
+        : { name: entry.name, grants: entry.grants, keyId: entry.keyId };
     driver.attach(core, this.#sink);
   }
 
@@ -86,6 +145,13 @@ export class RovingSession extends EventEmitter<RovingSessionEvents> {
     return this.#core.lifecycle === 'established';
   }
 
+  get state(): SessionLifecycle {
+    if (this.#isOver) return 'closed';
+    const { lifecycle } = this.#core;
+    if (this.#isClosing || lifecycle === 'finishing' || lifecycle === 'closing') return 'closing';
+    return lifecycle === 'handshaking' ? 'connecting' : 'established';
+  }
+
   /** Whether `close` has been emitted, or is about to be. */
   get isClosed(): boolean {
     return this.#isOver;
@@ -94,6 +160,45 @@ export class RovingSession extends EventEmitter<RovingSessionEvents> {
   /** The open paths with what they have measured, oldest first. */
   get paths(): PathInfo[] {
     return this.#core.paths();
+  }
+
+  /**
+   * The path that small and urgent data would take by what is known now: the active one with the
+   * shortest round trip, no backup if it can be helped. `undefined` if there is none.
+   */
+  get bestPath(): PathInfo | undefined {
+    let best: PathInfo | undefined;
+    for (const path of this.paths) {
+      if (best === undefined || rank(path) < rank(best)) best = path;
+    }
+    return best;
+  }
+
+  /** Sums since the beginning, and counts of this moment. */
+  get statistics(): SessionStatistics {
+    const { paths } = this;
+    let totals = this.#closedTotals;
+    for (const path of paths) totals = sum(totals, path.statistics);
+    const { sentNewBytes, sentAgainBytes } = this.#core.counters;
+    return {
+      ...totals,
+      sentNewBytes,
+      sentAgainBytes,
+      bufferedBytes: this.bufferedBytes,
+      streamCount: this.#streams.openCount,
+      pendingStreamCount: this.#streams.pendingCount,
+      pathCount: paths.length,
+    };
+  }
+
+  /**
+   * Resolves when the session is over, and never rejects.
+   *
+   * @returns what went wrong; `undefined` if the session was closed gracefully, by either side.
+   */
+  get closed(): Promise<SessionError | undefined> {
+    if (this.#isOver) return Promise.resolve(this.#error);
+    return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   /** Written to streams and not yet acknowledged by the peer, in bytes; without Node's buffers. */
@@ -111,26 +216,30 @@ export class RovingSession extends EventEmitter<RovingSessionEvents> {
     if (this.#isClosing || this.#isOver) {
       throw new UsageError('no stream can be opened: the session is closed');
     }
-    if (this.#pending.size >= MAX_PENDING_STREAMS) {
-      throw new UsageError(`${MAX_PENDING_STREAMS} streams are waiting for the peer already`);
-    }
-    const id = this.#pending.size > 0 ? undefined : this.#open(options);
-    const canRead = options.unidirectional !== true;
-    const parts = { owner: this.#owner, id, canRead, canWrite: true, options };
-    const stream = new RovingStream(parts);
-    if (id !== undefined) {
-      this.#streams.set(id, stream);
-    } else {
-      this.#pending.set(stream, options);
-      this.#driver.watch(this.#sink);
-    }
+    const stream = this.#streams.open(options);
+    if (stream.pending) this.#driver.watch(this.#sink);
     return stream;
   }
 
-  #open(options: RovingStreamOptions): number | undefined {
-    if (this.#core.lifecycle !== 'established') return undefined;
-    // Nothing is sent yet, so the driver need not hear of it.
-    return this.#core.openStream(options, this.#driver.now);
+  /**
+   * The session keeps the process alive while it is open; the default.
+   *
+   * @returns this session.
+   */
+  ref(): this {
+    this.#streams.setRef(true);
+    return this;
+  }
+
+  /**
+   * The session by itself does not keep the process alive any more, but each open stream does that
+   * was not unref'ed too.
+   *
+   * @returns this session.
+   */
+  unref(): this {
+    this.#streams.setRef(false);
+    return this;
   }
 
   /**
@@ -199,8 +308,7 @@ export class RovingSession extends EventEmitter<RovingSessionEvents> {
     });
     if (this.#isClosing) return closed;
     this.#isClosing = true;
-    const streams = [...this.#streams.values(), ...this.#pending.keys()];
-    const writing = streams.filter((stream) => stream.isWriting);
+    const writing = [...this.#streams.all()].filter((stream) => stream.isWriting);
     let left = writing.length;
     const oneDone = (): void => {
       left -= 1;
@@ -238,24 +346,17 @@ export class RovingSession extends EventEmitter<RovingSessionEvents> {
   #handle(event: SessionEvent): void {
     switch (event.type) {
       case 'established':
+        publish('roving:session:established', () => ({ session: this }));
         this.emit('established');
-        return this.#openPending();
+        return this.#streams.openPending();
       case 'path':
         return this.#path(event);
       case 'stream':
         return this.#accept(event.streamId, event.unidirectional);
-      case 'readable':
-        return this.#streams.get(event.streamId)?.readableNow();
-      case 'writable':
-        return this.#streams.get(event.streamId)?.writableNow();
-      case 'streamReset':
-        return this.#streams.get(event.streamId)?.wasReset(event.code);
-      case 'streamStopped':
-        return this.#streams.get(event.streamId)?.wasStopped(event.code);
-      case 'streamClosed':
-        return;
       case 'closed':
         return this.#end(event.error);
+      default:
+        return this.#streams.handle(event);
     }
   }
 
@@ -266,44 +367,29 @@ export class RovingSession extends EventEmitter<RovingSessionEvents> {
     if (state === 'closed' && this.#carriers.delete(carrierId)) {
       this.#driver.closeCarrier(carrierId);
     }
-    this.emit('path', {
+    if (statistics !== undefined) this.#closedTotals = sum(this.#closedTotals, statistics);
+    const change: PathChange = {
       pathId,
       carrierId,
       state,
       reason,
       ...(local === undefined ? {} : { local }),
       ...(statistics === undefined ? {} : { statistics }),
-    });
+    };
+    publish('roving:path:state', () => ({ session: this, change }));
+    this.emit('path', change);
   }
 
   #accept(id: number, unidirectional: boolean): void {
-    const parts = { owner: this.#owner, id, canRead: true, canWrite: !unidirectional, options: {} };
-    const stream = new RovingStream(parts);
-    this.#streams.set(id, stream);
+    const stream = this.#streams.accept(id, unidirectional);
     if (this.#isClosing && !unidirectional) stream.end();
     if (!this.emit('stream', stream)) stream.destroy();
   }
 
-  #forget(stream: RovingStream): void {
-    this.#pending.delete(stream);
-    if (stream.id !== undefined) this.#streams.delete(stream.id);
-  }
-
-  /** The core does not say when the peer allows more streams: it is asked again. */
-  #openPending(): void {
-    for (const [stream, options] of this.#pending) {
-      const id = this.#open(options);
-      if (id === undefined) return;
-      this.#pending.delete(stream);
-      this.#streams.set(id, stream);
-      stream.opened(id);
-    }
-  }
-
   #drained(): void {
     if (!this.#isOver) {
-      this.#openPending();
-      if (this.#pending.size === 0) this.#driver.unwatch(this.#sink);
+      this.#streams.openPending();
+      if (this.#streams.pendingCount === 0) this.#driver.unwatch(this.#sink);
     } else if (!this.#core.isOpen || this.#core.paths().length === 0) {
       this.#release();
     }
@@ -311,12 +397,12 @@ export class RovingSession extends EventEmitter<RovingSessionEvents> {
 
   #end(error: SessionError | undefined): void {
     this.#isOver = true;
-    for (const stream of [...this.#streams.values(), ...this.#pending.keys()]) {
-      stream.sessionOver(error);
-    }
+    this.#error = error;
+    this.#streams.sessionOver(error);
     for (const tell of this.#waiting.splice(0)) tell(error);
     // The carriers stay until the peer has confirmed the end, or has had time to.
     this.#driver.watch(this.#sink);
+    publish('roving:session:closed', () => ({ session: this, error }));
     this.emit('close', error);
   }
 
@@ -325,4 +411,16 @@ export class RovingSession extends EventEmitter<RovingSessionEvents> {
     for (const carrierId of this.#carriers) this.#driver.closeCarrier(carrierId);
     this.#carriers.clear();
   }
+}
+
+/** The lower the better. */
+function rank({ state, isBackup, statistics }: PathInfo): number {
+  const penaltyMs = state === 'active' ? 0 : state === 'joining' ? 1e6 : 1e7;
+  return penaltyMs + (isBackup ? 1e5 : 0) + statistics.smoothedRttMs;
+}
+
+function sum(totals: PathTotals, more: PathTotals): PathTotals {
+  const result: { -readonly [Name in keyof PathTotals]: number } = { ...totals };
+  for (const name of SUMMED) result[name] += more[name];
+  return result;
 }

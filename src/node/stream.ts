@@ -4,10 +4,11 @@
  * @module
  */
 
-import { Duplex } from 'node:stream';
-import { AbortedError, type Session, SessionError } from '../core/index.js';
+import { addAbortSignal } from 'node:stream';
+import { AbortedError, type PathInfo, type Session, SessionError } from '../core/index.js';
 import type { Driver } from './driver.js';
 import { StreamResetError, StreamStoppedError } from './errors.js';
+import { SocketSurface } from './socket-surface.js';
 
 /** Asked of the core at a time; it gives no more than one packet's worth. */
 const READ_BYTES = 1 << 20;
@@ -22,6 +23,8 @@ export interface RovingStreamOptions {
   readonly allowHalfOpen?: boolean;
   /** Of Node's own buffers, each way, in bytes; 64 KiB. The core has buffers besides. */
   readonly highWaterMark?: number;
+  /** Destroys the stream with an `AbortError` (code `ABORT_ERR`), at any time. */
+  readonly signal?: AbortSignal;
 }
 
 /** @internal What a stream needs of its session. */
@@ -29,6 +32,9 @@ export interface StreamOwner {
   readonly driver: Driver;
   readonly core: Session;
   streamDestroyed(stream: RovingStream): void;
+  /** One stream more, or less, wants to keep the process alive. */
+  streamRefChanged(change: 1 | -1): void;
+  bestPath(): PathInfo | undefined;
 }
 
 /** @internal */
@@ -39,12 +45,23 @@ export interface StreamParts {
   readonly canRead: boolean;
   readonly canWrite: boolean;
   readonly options: RovingStreamOptions;
+  /** Opened by this end. */
+  readonly isOurs: boolean;
 }
 
 type Callback = (error?: Error | null) => void;
 
+/** The part of a write that has not been taken, and who waits for it. */
+interface BlockedWrite {
+  readonly bytes: Uint8Array;
+  readonly callback: Callback;
+  /** Of the same write. */
+  readonly takenBytes: number;
+}
+
 /**
- * An ordered, reliable stream of bytes, both ways or one way; it outlives every path.
+ * An ordered, reliable stream of bytes, both ways or one way; it outlives every path. It can be used
+ * wherever a connected `net.Socket` can: `connect` and `ready` tell the opener that it is open.
  *
  * `write` is accepted when the session has taken the bytes to deliver them. It takes no more than
  * its buffers hold, and those empty only as the peer's application reads: `write` answering
@@ -54,20 +71,24 @@ type Callback = (error?: Error | null) => void;
  * Errors: `ERR_STREAM_RESET`, `ERR_STREAM_STOPPED`, and what ended the session, such as
  * `ERR_SESSION_GONE`. There is one `close`, always last.
  */
-export class RovingStream extends Duplex {
+export class RovingStream extends SocketSurface {
   readonly #owner: StreamOwner;
   readonly #canRead: boolean;
   readonly #canWrite: boolean;
   #id: number | undefined;
-  /** The part of a write that has not been taken, and who waits for it. */
-  #blocked: { readonly bytes: Uint8Array; readonly callback: Callback } | undefined;
+  #blocked: BlockedWrite | undefined;
   #waitingEnd: Callback | undefined;
   #isReading = false;
   #isAtEnd = false;
   #isFinished = false;
   #stopped: StreamStoppedError | undefined;
+  /** Something that was written did not arrive, or may not have, since the peer stopped reading. */
+  #isCut = false;
   #isSessionOver = false;
   #resetCode = 0;
+  #isRef = true;
+  #bytesRead = 0;
+  #bytesTaken = 0;
 
   /** @internal Streams come from `session.openStream()` and the event `stream`. */
   constructor(parts: StreamParts) {
@@ -84,6 +105,17 @@ export class RovingStream extends Duplex {
     this.#id = parts.id;
     this.#canRead = parts.canRead;
     this.#canWrite = parts.canWrite;
+    parts.owner.streamRefChanged(1);
+    if (parts.isOurs && parts.id !== undefined) this.#tellOpen();
+    if (parts.options.signal !== undefined) addAbortSignal(parts.options.signal, this);
+  }
+
+  #tellOpen(): void {
+    process.nextTick(() => {
+      if (this.destroyed) return;
+      this.emit('connect');
+      this.emit('ready');
+    });
   }
 
   /** The same at both ends; `undefined` while {@link pending}. */
@@ -94,6 +126,52 @@ export class RovingStream extends Duplex {
   /** Whether the stream waits for the session, or for the peer to allow one stream more. */
   get pending(): boolean {
     return this.#id === undefined;
+  }
+
+  /** Given to the reader, or waiting for it in Node's own buffer, in bytes. */
+  get bytesRead(): number {
+    return this.#bytesRead;
+  }
+
+  /** All that was written, in bytes; strings that wait in Node's own buffer count by length. */
+  get bytesWritten(): number {
+    if (this.destroyed) return this.#bytesTaken;
+    return this.#bytesTaken - (this.#blocked?.takenBytes ?? 0) + this.writableLength;
+  }
+
+  /** Taken from `write` and not yet acknowledged by the peer, in bytes. */
+  get unacknowledgedBytes(): number {
+    const progress = this.#sendProgress;
+    return progress === undefined ? 0 : progress.writtenBytes - progress.acknowledgedBytes;
+  }
+
+  get #sendProgress(): ReturnType<Session['sendProgress']> {
+    return this.#id === undefined ? undefined : this.#owner.core.sendProgress(this.#id);
+  }
+
+  /** @internal */
+  protected override progress(): number {
+    return this.#sendProgress?.acknowledgedBytes ?? this.#bytesTaken;
+  }
+
+  /** @internal */
+  protected override bestPath(): PathInfo | undefined {
+    return this.destroyed ? undefined : this.#owner.bestPath();
+  }
+
+  override ref(): this {
+    return this.#setRef(true);
+  }
+
+  override unref(): this {
+    return this.#setRef(false);
+  }
+
+  #setRef(isRef: boolean): this {
+    if (isRef === this.#isRef || this.destroyed) return this;
+    this.#isRef = isRef;
+    this.#owner.streamRefChanged(isRef ? 1 : -1);
+    return this;
   }
 
   /** @internal Whether there may still be something to hand to the core. */
@@ -126,14 +204,18 @@ export class RovingStream extends Duplex {
     this.#send(new Uint8Array(joined.buffer, joined.byteOffset, joined.length), callback);
   }
 
-  #send(bytes: Uint8Array, callback: Callback): void {
+  #send(bytes: Uint8Array, callback: Callback, takenBefore = 0): void {
     const id = this.#id;
+    this.isActive();
     if (id === undefined) {
-      this.#blocked = { bytes, callback };
+      this.#blocked = { bytes, callback, takenBytes: 0 };
       return;
     }
     // What the peer does not want is dropped, as long as there is something to read from it.
-    if (this.#stopped !== undefined) return callback();
+    if (this.#stopped !== undefined) {
+      this.#isCut = true;
+      return callback();
+    }
     const { driver, core } = this.#owner;
     let taken: number;
     try {
@@ -141,8 +223,10 @@ export class RovingStream extends Duplex {
     } catch (error) {
       return callback(sessionError(error));
     }
-    if (taken === bytes.length) callback();
-    else this.#blocked = { bytes: bytes.subarray(taken), callback };
+    this.#bytesTaken += taken;
+    if (taken === bytes.length) return callback();
+    const takenBytes = takenBefore + taken;
+    this.#blocked = { bytes: bytes.subarray(taken), callback, takenBytes };
   }
 
   override _final(callback: Callback): void {
@@ -185,6 +269,8 @@ export class RovingStream extends Duplex {
         if (this.#isSessionOver) this.destroy();
         return;
       }
+      this.isActive();
+      this.#bytesRead += bytes.length;
       this.#isReading = this.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
     }
   }
@@ -192,7 +278,9 @@ export class RovingStream extends Duplex {
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
     const blocked = this.#blocked;
     this.#blocked = undefined;
+    this.stopTimer();
     this.#giveUp();
+    if (this.#isRef) this.#owner.streamRefChanged(-1);
     this.#owner.streamDestroyed(this);
     callback(error);
     const unwritten = () => new AbortedError('the stream was destroyed before this was written');
@@ -217,6 +305,7 @@ export class RovingStream extends Duplex {
   /** @internal The stream may begin. */
   opened(id: number): void {
     this.#id = id;
+    this.#tellOpen();
     this.writableNow();
     const waitingEnd = this.#waitingEnd;
     this.#waitingEnd = undefined;
@@ -233,7 +322,8 @@ export class RovingStream extends Duplex {
   writableNow(): void {
     const blocked = this.#blocked;
     this.#blocked = undefined;
-    if (blocked !== undefined) this.#send(blocked.bytes, blocked.callback);
+    if (blocked === undefined) return;
+    this.#send(blocked.bytes, blocked.callback, blocked.takenBytes);
   }
 
   /** @internal */
@@ -243,14 +333,16 @@ export class RovingStream extends Duplex {
 
   /** @internal What the peer has still to say can be read first, as an answer usually can. */
   wasStopped(code: number): void {
+    this.#isCut = code !== 0 || !this.#canRead || this.unacknowledgedBytes > 0;
     this.#stopped = new StreamStoppedError(code);
     if (!this.#canRead || this.readableEnded) this.#failStopped();
     else if (this.#isAtEnd) this.once('end', () => this.#failStopped());
     this.writableNow();
   }
 
+  /** A peer that has read all there was, and closed, is no error, as it is none of a TCP socket. */
   #failStopped(): void {
-    if (!this.writableFinished) this.destroy(this.#stopped);
+    if (!this.writableFinished) this.destroy(this.#isCut ? this.#stopped : undefined);
   }
 
   /** @internal Without an error, what has arrived can still be read. */

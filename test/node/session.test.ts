@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { UsageError } from '../../src/core/index.js';
 import { createMemoryCarriers } from '../../src/node/carriers/memory.js';
 import { connectInMemory } from '../../src/node/index.js';
-import { MAX_PENDING_STREAMS, type RovingSession } from '../../src/node/session.js';
+import type { RovingSession } from '../../src/node/session.js';
+import { MAX_PENDING_STREAMS } from '../../src/node/session-streams.js';
 import { collect, joined, turns, withPair } from '../helpers/node-pair.js';
 
 function closeOf(session: RovingSession): Promise<string | undefined> {

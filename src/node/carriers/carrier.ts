@@ -40,6 +40,8 @@ export interface Carrier extends CarrierInfo {
    * @throws InvariantError for more bytes than a stream carrier has asked for by `onWritable`.
    */
   send(chunks: readonly Uint8Array[], remote?: Address): void;
+  /** Its sockets do not keep the process alive: the driver does, for the sessions that want it. */
+  unref?(): unknown;
   /** Closes in good order: what was sent is still delivered. The sink hears nothing more. */
   close(): void;
 }
