@@ -29,7 +29,6 @@ export {
   type SessionOptions,
   type StreamContinuity,
   SupersededError,
-  type Ticket,
   UndeliveredError,
   UsageError,
 } from '../core/index.js';
@@ -54,6 +53,14 @@ export {
   UdpCarrier,
   type UdpOptions,
 } from './carriers/udp.js';
+
+export {
+  type ClientPaths,
+  type ConnectOptions,
+  connect,
+  DEFAULT_CONNECT_TIMEOUT_MS,
+  pathsOf,
+} from './connect.js';
 export { nodeCrypto } from './crypto.js';
 export type { DiagnosticMessages } from './diagnostics.js';
 export { Driver, type DriverOptions, type SessionSink } from './driver.js';
@@ -76,12 +83,23 @@ export {
   withoutKey,
 } from './key-file.js';
 export { KeyStore, type KeyStoreListener, type RevocationCause } from './key-store.js';
+export type { RouteReport } from './path-manager.js';
 export {
   PrivateFileError,
   type PrivateFileErrorCode,
   readPrivateFile,
   writePrivateFile,
 } from './private-file.js';
+export { ROUTE_CARRIERS, type Route, type RouteCarrier } from './routes.js';
+export {
+  CLOSE_TIMEOUT_MS,
+  createServer,
+  type ListenOptions,
+  RovingServer,
+  type RovingServerEvents,
+  type ServerOptions,
+} from './server.js';
+export { DEFAULT_PORT, parseServerAddress, splitHostPort } from './server-address.js';
 export {
   type PathChange,
   RovingSession,
@@ -92,3 +110,4 @@ export {
 } from './session.js';
 export { MAX_PENDING_STREAMS } from './session-streams.js';
 export { RovingStream, type RovingStreamOptions } from './stream.js';
+export { Ticket } from './ticket.js';

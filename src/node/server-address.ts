@@ -6,7 +6,7 @@
 
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
-import { type Address, UsageError } from '../core/index.js';
+import { UsageError } from '../core/index.js';
 
 /** Where a server listens if nothing else is said. */
 export const DEFAULT_PORT = 7600;
@@ -55,11 +55,6 @@ export function splitHostPort(text: string): { host: string; port: number | unde
     throw new UsageError(`\`${text}\` has a port above ${MAX_PORT}`);
   }
   return { host, port };
-}
-
-/** `host:port`, with brackets around IPv6, as the core writes addresses. */
-export function joinHostPort(host: string, port: number): Address {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 export interface ResolvedAddress {

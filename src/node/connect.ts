@@ -1,0 +1,154 @@
+/**
+ * A client's way to a session.
+ *
+ * @module
+ */
+
+import {
+  ConnectTimeoutError,
+  DEFAULT_SESSION_OPTIONS,
+  type SessionError,
+  type SessionOptions,
+  type Ticket,
+  UsageError,
+} from '../core/index.js';
+import { dialRoute } from './dial.js';
+import { Driver } from './driver.js';
+import { localAddresses } from './interfaces.js';
+import { type Dial, PathManager, type RouteReport } from './path-manager.js';
+import { planRoutes, ROUTE_CARRIERS, type RouteCarrier, routeKey } from './routes.js';
+import { parseServerAddress, resolveHost, type ServerAddress } from './server-address.js';
+import { RovingSession } from './session.js';
+import { asTicket } from './ticket.js';
+
+/** How long `connect` tries, unless `connectTimeoutMs` says otherwise. */
+export const DEFAULT_CONNECT_TIMEOUT_MS = 15_000;
+/** How often it is asked whether the processor is the limit. */
+const LOAD_INTERVAL_MS = 1_000;
+/** Share of a second in which the event loop worked, above which the machine is the limit. */
+const BUSY_SHARE = 0.92;
+const CALM_SHARE = 0.6;
+
+export interface ConnectOptions extends Partial<SessionOptions> {
+  /** What may move the bytes; all that the ticket's addresses allow. */
+  readonly carriers?: readonly RouteCarrier[];
+  /** Local addresses or names of interfaces; all that can reach the server. */
+  readonly paths?: readonly string[];
+  /** The proxy for TCP and WebSocket, as a URL; the environment's, beside the direct ways. */
+  readonly via?: string;
+  /** Gives up, also after the session is established: it is aborted then. */
+  readonly signal?: AbortSignal;
+  /** @internal Instead of real sockets. */
+  readonly dial?: Dial;
+}
+
+/** A session that was opened here, with the path manager that cares for it. */
+export interface ClientPaths {
+  /** All routes as they stand, also those that lead nowhere. */
+  routes(): RouteReport[];
+  /** Tries everything again at once. */
+  redial(): void;
+}
+
+const managers = new WeakMap<RovingSession, PathManager>();
+
+/** The path manager's face of a session that {@link connect} made; `undefined` for others. */
+export function pathsOf(session: RovingSession): ClientPaths | undefined {
+  const manager = managers.get(session);
+  if (manager === undefined) return undefined;
+  return { routes: () => manager.report(), redial: () => manager.redial() };
+}
+
+/**
+ * Connects to the server of a ticket: tries every route at once, carries data over the first that
+ * is answered, and joins with the others. The session then keeps its paths by itself.
+ *
+ * @param ticket a ticket, or its text.
+ * @throws UsageError for a ticket or an option that makes no sense, ConnectTimeoutError if nobody
+ *   answers in time, the signal's reason when it is aborted.
+ */
+export async function connect(
+  ticket: Ticket | string,
+  options: ConnectOptions = {},
+): Promise<RovingSession> {
+  const { carriers, paths, via, signal, dial = dialRoute, ...sessionOptions } = options;
+  const parsed = asTicket(ticket);
+  if (parsed.addresses.length === 0) {
+    throw new UsageError('the ticket holds no address: make it with `--address HOST:PORT`');
+  }
+  const servers = parsed.addresses.map(parseServerAddress);
+  signal?.throwIfAborted();
+  const driver = new Driver();
+  const settings = { connectTimeoutMs: DEFAULT_CONNECT_TIMEOUT_MS, ...sessionOptions };
+  const core = driver.command((endpoint, now) => endpoint.connect(parsed, settings, now));
+  const session = new RovingSession(driver, core);
+  const manager = new PathManager(session, {
+    dial,
+    findRoutes: () => findRoutes(servers, { carriers, paths, via }),
+    maxRoutes: sessionOptions.maxPaths ?? DEFAULT_SESSION_OPTIONS.maxPaths,
+  });
+  managers.set(session, manager);
+  watchLoad(session, manager);
+  const abort = (): void => session.abort(1, 'the signal was aborted');
+  signal?.addEventListener('abort', abort, { once: true });
+  session.once('close', () => signal?.removeEventListener('abort', abort));
+  const established = new Promise<void>((resolve, reject) => {
+    session.once('established', resolve);
+    session.once('close', (error) => {
+      if (signal?.aborted === true) reject(signal.reason);
+      else reject(explain(error, manager));
+    });
+  });
+  void manager.start();
+  await established;
+  return session;
+}
+
+async function findRoutes(
+  servers: readonly ServerAddress[],
+  options: {
+    readonly carriers: readonly RouteCarrier[] | undefined;
+    readonly paths: readonly string[] | undefined;
+    readonly via: string | undefined;
+  },
+) {
+  const resolved = await Promise.all(
+    servers.map(async (server) => ({ server, resolved: await resolveHost(server.host) })),
+  );
+  return planRoutes({
+    servers: resolved,
+    locals: localAddresses(),
+    carriers: options.carriers ?? ROUTE_CARRIERS,
+    paths: options.paths,
+    proxyFor: () => ({ url: options.via ?? '', isOnly: options.via !== undefined }),
+  });
+}
+
+/** What was tried and what came of it, so that a person can see what to mend. */
+function explain(error: SessionError | undefined, manager: PathManager): Error {
+  if (!(error instanceof ConnectTimeoutError)) {
+    return (
+      error ?? new ConnectTimeoutError('the session was closed while it was being established')
+    );
+  }
+  const tried = manager.report().map(({ route, lastError, state }) => {
+    return `${routeKey(route).trim()}: ${lastError ?? (state === 'dialling' ? 'no answer' : 'silent')}`;
+  });
+  const what =
+    tried.length === 0 ? 'no local address can reach any of the server’s' : tried.join('; ');
+  return new ConnectTimeoutError(`${error.message} (tried: ${what})`);
+}
+
+/** While the event loop has no rest and data waits, paths that cost less are preferred. */
+function watchLoad(session: RovingSession, manager: PathManager): void {
+  let before = performance.eventLoopUtilization();
+  const timer = setInterval(() => {
+    const now = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(now, before);
+    before = now;
+    if (utilization > BUSY_SHARE && session.bufferedBytes > 0) manager.isSparing = true;
+    else if (utilization < CALM_SHARE) manager.isSparing = false;
+  }, LOAD_INTERVAL_MS);
+  timer.unref();
+  session.once('close', () => clearInterval(timer));
+}
