@@ -15,7 +15,7 @@ import { AckTracker } from './ack-tracker.js';
 import type { AddressBook } from './address-book.js';
 import type { Carrier } from './carrier.js';
 import type { CongestionController } from './congestion/index.js';
-import type { Address, CarrierId, Instant, PathId } from './contract.js';
+import type { Address, CarrierId, CarrierName, Instant, PathId } from './contract.js';
 import { DeliveryRate } from './delivery-rate.js';
 import { assert } from './errors.js';
 import { PathHealth } from './path-health.js';
@@ -260,6 +260,8 @@ export const DEFAULT_DATAGRAM_BYTES = 1_200;
 export interface PathInfo {
   readonly pathId: PathId;
   readonly carrierId: CarrierId;
+  /** What moves its bytes. */
+  readonly carrier: CarrierName;
   readonly state: PathState;
   readonly isBackup: boolean;
   readonly local: string;
@@ -271,6 +273,7 @@ export function pathInfo(path: Path): PathInfo {
   return {
     pathId: path.id,
     carrierId: path.carrier.id,
+    carrier: path.carrier.info.name,
     state: path.state,
     isBackup: path.isBackup,
     local: path.carrier.info.local,
