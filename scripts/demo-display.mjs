@@ -5,7 +5,7 @@
  * @module
  */
 
-/** Between two plain lines, in simulated time. */
+/** Between two plain lines. */
 const LINE_INTERVAL_MS = 500;
 const KEPT_NOTES = 5;
 const COLOURS = { active: 32, joining: 33, suspect: 31, down: 31 };
@@ -30,21 +30,21 @@ export class Display {
     return this.hasColour && colour !== undefined ? `\x1b[${colour}m${text}\x1b[0m` : text;
   }
 
-  begin({ source, seed, drops }) {
-    const links = this.links.map(({ name, carrier, rateMbps, rttMs, loss = 0 }) => {
-      const lossy = loss > 0 ? `, ${loss * 100} % loss` : '';
-      return `${name} (${carrier}, ${rateMbps} Mbit/s, ${rttMs} ms${lossy})`;
-    });
-    this.print(
-      `sending ${source}, ${megabytes(this.bytes)}, encrypted, through a simulated network:`,
+  begin({ source, drops }) {
+    const links = this.links.map(
+      ({ name, rateMbps, delayMs }) => `${name} (${rateMbps} Mbit/s, round trip ${2 * delayMs} ms)`,
     );
+    this.print(
+      `sending ${source}, ${megabytes(this.bytes)}, encrypted, to another process over 3 links,`,
+    );
+    this.print('each with a TCP connection and a UDP flow, all of them at once:');
     this.print(`  ${links.join(', ')}`);
-    for (const { path, atMs, forMs } of drops) {
+    for (const { name, atMs, forMs } of drops) {
       this.print(
-        `  ${path} will swallow everything from ${atMs / 1000} s on, for ${forMs / 1000} s`,
+        `  ${name} will swallow everything from ${atMs / 1000} s on, for ${forMs / 1000} s`,
       );
     }
-    this.print(`  seed ${seed}\n`);
+    this.print('');
   }
 
   /** Something has happened. */
@@ -93,24 +93,23 @@ export class Display {
     const parts = [...shares].map(([name, bytes]) => `${name} ${percent(bytes / total)}`);
     const verdict = result.isSame
       ? this.paint('the same, to the byte', COLOURS.active)
-      : this.paint('DIFFERENT: this is a bug, please report it with the seed', COLOURS.down);
+      : this.paint('DIFFERENT: this is a bug, please report it', COLOURS.down);
     this.print(`
 received     ${result.target}
 SHA-256      ${result.sent} sent
              ${result.received} received: ${verdict}
-time         ${seconds(result.elapsedMs)} simulated, ${seconds(result.wallMs)} on this machine
+time         ${seconds(result.elapsedMs)}
 goodput      ${result.goodputMbps.toFixed(1)} Mbit/s = ${percent(result.goodputMbps / result.availableMbps)} of the \
 ${result.availableMbps.toFixed(1)} Mbit/s that the links had
              while they worked (${result.sumMbps} Mbit/s all together)
 shares       ${parts.join(', ')}
 longest gap  ${result.longestGapMs.toFixed(0)} ms without a byte for the reader
 sent twice   ${megabytes(totals.reinjectedBytes)} moved from one path to another; ${totals.lostPackets} packets lost and sent again
-seed         ${result.seed}: the same seed gives the same run, to the byte
 
-next         npm start -- FILE                      send a file of your own
-             npm start -- --drop lte@0.5+3 --seed 7 another fault, another run
+next         npm start -- FILE --drop lte@0.5+3     your own file, another fault
+             npx roving ticket new --help           a server and a client of your own
+             npx roving forward --help              tunnels; also: cp, connect, bench, status
              node examples/hello-stream.mjs         the library in twenty lines
-             npm test                               everything that is checked
              README.md, ARCHITECTURE.md             what works, and how`);
   }
 }

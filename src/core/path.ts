@@ -59,8 +59,13 @@ export interface PathStatistics {
   readonly congestionWindowBytes: number;
 }
 
-/** A pacer may catch up this much after the driver was late. */
+/** After a pause, this much may go at once. */
 const PACING_BURST_MS = 2;
+/**
+ * A driver that comes late while something waits for its turn has this much caught up with: on a
+ * busy machine timers are late by many milliseconds, and a rate that is not used is soon forgotten.
+ */
+const PACING_CATCH_UP_MS = 20;
 /** Packets on stream carriers hold about this much time of the path's rate. */
 const STREAM_PACKET_MS = 4;
 const STREAM_PACKET_MIN_BYTES = 4_096;
@@ -120,6 +125,8 @@ export class Path {
   lastReceivedAt: Instant;
   lastSentAt: Instant;
   #pacedUntil = 0;
+  /** Something waits for the pacer. */
+  isHeldByPacer = false;
   readonly counters = {
     sentPackets: 0,
     sentBytes: 0,
@@ -216,7 +223,9 @@ export class Path {
     this.lastSentAt = now;
     const rate = this.congestion.pacingRate;
     if (rate === undefined || rate === 0 || !ackEliciting) return;
-    this.#pacedUntil = Math.max(this.#pacedUntil, now - PACING_BURST_MS) + bytes / rate;
+    const burstMs = this.isHeldByPacer ? PACING_CATCH_UP_MS : PACING_BURST_MS;
+    this.#pacedUntil = Math.max(this.#pacedUntil, now - burstMs) + bytes / rate;
+    if (this.#pacedUntil >= now) this.isHeldByPacer = false;
   }
 
   /** Milliseconds until `bytes` more would have arrived at the other end, by what is known. */

@@ -276,6 +276,7 @@ function viewOf(path: Path, now: Instant): PathView {
   const pacingMs = Math.max(0, path.pacedUntil - now);
   const canSend = hasWindow && hasCarrier && pacingMs === 0;
   if ((!hasWindow || pacingMs > 0) && hasCarrier) path.wasWindowLimited = true;
+  if (pacingMs > 0 || !hasWindow || !hasCarrier) path.isHeldByPacer = hasWindow && hasCarrier;
   const windowMs = hasWindow ? 0 : (packetBytes - space) / path.ratePerMs;
   const carrierMs = hasCarrier ? 0 : packetBytes / path.ratePerMs;
   return {

@@ -38,6 +38,7 @@ export {
   type MemoryCarrierOptions,
   type MemoryCarriers,
 } from './carriers/memory.js';
+export { ShapedLink, type ShapedLinkOptions } from './carriers/shaped.js';
 export {
   type DialTcpOptions,
   dialTcp,
@@ -53,7 +54,6 @@ export {
   UdpCarrier,
   type UdpOptions,
 } from './carriers/udp.js';
-
 export {
   type ClientPaths,
   type ConnectOptions,
@@ -63,6 +63,7 @@ export {
 } from './connect.js';
 export { nodeCrypto } from './crypto.js';
 export type { DiagnosticMessages } from './diagnostics.js';
+export { dialRoute } from './dial.js';
 export { Driver, type DriverOptions, type SessionSink } from './driver.js';
 export { StreamResetError, StreamStoppedError } from './errors.js';
 export { connectInMemory, type InMemoryOptions, type InMemoryPair } from './in-memory.js';
@@ -83,7 +84,7 @@ export {
   withoutKey,
 } from './key-file.js';
 export { KeyStore, type KeyStoreListener, type RevocationCause } from './key-store.js';
-export type { RouteReport } from './path-manager.js';
+export type { Dial, Dialled, RouteReport } from './path-manager.js';
 export {
   PrivateFileError,
   type PrivateFileErrorCode,
