@@ -101,7 +101,11 @@ class ShapedCarrier implements Carrier {
   readonly #outgoing: Travelling[] = [];
   readonly #incoming: Arriving[] = [];
   #timer: NodeJS.Timeout | undefined;
-  #isClosed = false;
+  /** The owner has closed it: what was sent is still delivered. */
+  #isClosing = false;
+  /** The wrapped carrier has ended: what it had received is still handed on. */
+  #ending: { readonly error: Error | undefined } | undefined;
+  #isOver = false;
 
   constructor(inner: Carrier, link: ShapedLink, onEnd: () => void) {
     this.name = inner.name;
@@ -129,8 +133,9 @@ class ShapedCarrier implements Carrier {
         this.pump();
       },
       onClosed: (error) => {
-        this.#release();
-        sink.onClosed(error);
+        this.#ending = { error };
+        this.#outgoing.length = 0;
+        this.pump();
       },
     });
     if (this.kind !== 'stream') return;
@@ -140,7 +145,7 @@ class ShapedCarrier implements Carrier {
   }
 
   send(chunks: readonly Uint8Array[], remote?: Address): void {
-    if (this.#isClosed) return;
+    if (this.#isClosing || this.#ending !== undefined) return;
     const bytes = joinChunks(chunks);
     const now = performance.now();
     const isLost = this.#link.isBlack || this.#link.queuedMs(now) > this.#link.queueMs;
@@ -151,18 +156,35 @@ class ShapedCarrier implements Carrier {
   }
 
   close(): void {
-    this.#release();
-    this.#inner.close();
+    if (this.#isOver) return;
+    this.#isClosing = true;
+    this.#sink = undefined;
+    this.#incoming.length = 0;
+    this.#endIfDone();
+  }
+
+  #endIfDone(): void {
+    if (this.#ending !== undefined && this.#incoming.length === 0) {
+      const sink = this.#sink;
+      const { error } = this.#ending;
+      this.#release();
+      // Never from within a call of the owner's.
+      setImmediate(() => sink?.onClosed(error));
+    } else if (this.#isClosing && this.#outgoing.length === 0) {
+      this.#release();
+      this.#inner.close();
+    }
   }
 
   /** Moves on what is due. */
   pump(): void {
-    if (this.#isClosed) return;
+    if (this.#isOver) return;
     if (!this.#link.isBlack) {
       const now = performance.now();
       this.#leave(now);
       this.#arrive(now);
       this.#deliver(now);
+      this.#endIfDone();
     }
     this.#arm();
   }
@@ -193,14 +215,14 @@ class ShapedCarrier implements Carrier {
   #deliver(now: number): void {
     for (;;) {
       const [first] = this.#incoming;
-      if (first === undefined || first.at > now || this.#isClosed) return;
+      if (first === undefined || first.at > now) return;
       this.#incoming.shift();
       this.#sink?.onReceive(first.bytes, first.remote);
     }
   }
 
   #arm(): void {
-    if (this.#isClosed || this.#timer !== undefined || this.#link.isBlack) return;
+    if (this.#isOver || this.#timer !== undefined || this.#link.isBlack) return;
     const next = Math.min(this.#nextLeaving, this.#nextArrival, this.#incoming[0]?.at ?? NEVER);
     if (next === NEVER) return;
     const delayMs = Math.max(1, next - performance.now());
@@ -225,7 +247,7 @@ class ShapedCarrier implements Carrier {
   }
 
   #release(): void {
-    this.#isClosed = true;
+    this.#isOver = true;
     clearTimeout(this.#timer);
     this.#outgoing.length = 0;
     this.#incoming.length = 0;
