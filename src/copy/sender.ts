@@ -48,13 +48,17 @@ interface SentEntry {
   readonly checks: string[];
 }
 
-/** A file that is about to be sent. */
+/** A file that is about to be sent: all of it, what reads it, or what is wrong with it. */
 interface Opened {
   readonly entry: SentEntry;
+  readonly whole?: Uint8Array;
   readonly reader?: FileReader;
-  /** The first of the content, if all of it is to be sent. */
-  readonly first?: Uint8Array;
   readonly error?: unknown;
+}
+
+/** What ended the stream, as opposed to what is wrong with a file. */
+interface StreamFailure {
+  readonly error: unknown;
 }
 
 export class Sender implements WalkSink {
@@ -272,20 +276,16 @@ export class Sender implements WalkSink {
   }
 
   async #file(opened: Opened): Promise<void> {
-    const { entry, reader, error } = opened;
+    const { entry, reader, whole, error } = opened;
     let streamFailed: { readonly error: unknown } | undefined;
     try {
-      if (reader === undefined) throw error;
-      const { offset, hash } = await this.#verified(entry, reader);
-      if (offset > 0) this.#setup.tally.resumed(entry.path, offset);
-      entry.confirmed = offset;
-      this.#tell({ type: 'start', id: entry.id, offset });
-      const sent = await this.#content(opened, reader, offset, hash);
-      streamFailed = sent;
-      if (sent === undefined) {
-        await reader.checkVersion();
-        entry.phase = 'sent';
-        this.#tell({ type: 'finish', id: entry.id, hash: hash.digest('hex') });
+      if (entry.isDead) throw givenUp();
+      if (whole !== undefined) {
+        streamFailed = await this.#whole(entry, whole);
+      } else if (reader !== undefined) {
+        streamFailed = await this.#pieces(entry, reader);
+      } else {
+        throw error;
       }
     } catch (failure) {
       this.#abandon(entry, failure);
@@ -293,6 +293,30 @@ export class Sender implements WalkSink {
       await reader?.close();
     }
     if (streamFailed !== undefined) throw streamFailed.error;
+  }
+
+  async #whole(entry: SentEntry, bytes: Uint8Array): Promise<StreamFailure | undefined> {
+    this.#tell({ type: 'start', id: entry.id, offset: 0 });
+    const written = bytes.length > 0 ? this.#setup.writer.content(bytes) : Promise.resolve();
+    this.#sent(entry, createHash('sha256').update(bytes));
+    return written.then(nothing, (error: unknown) => ({ error }));
+  }
+
+  async #pieces(entry: SentEntry, reader: FileReader): Promise<StreamFailure | undefined> {
+    const { offset, hash } = await this.#verified(entry, reader);
+    if (offset > 0) this.#setup.tally.resumed(entry.path, offset);
+    entry.confirmed = offset;
+    this.#tell({ type: 'start', id: entry.id, offset });
+    const failed = await this.#content(entry, reader, offset, hash);
+    if (failed !== undefined) return failed;
+    await reader.checkVersion();
+    this.#sent(entry, hash);
+    return undefined;
+  }
+
+  #sent(entry: SentEntry, hash: Hash): void {
+    entry.phase = 'sent';
+    this.#tell({ type: 'finish', id: entry.id, hash: hash.digest('hex') });
   }
 
   #abandon(entry: SentEntry, error: unknown): void {
@@ -316,7 +340,7 @@ export class Sender implements WalkSink {
         at += bytes.length;
       }
       while (entry.checks.length === 0 && !entry.isDead && !this.#isClosed) await this.#change();
-      if (entry.isDead || this.#isClosed) throw new CopyError('ERR_COPY_ABORTED', 'given up');
+      if (entry.isDead || this.#isClosed) throw givenUp();
       if (entry.checks.shift() !== ahead.copy().digest('hex')) break;
       hash = ahead;
       offset = end;
@@ -337,20 +361,19 @@ export class Sender implements WalkSink {
    * @throws what is wrong with the file.
    */
   async #content(
-    { entry, first }: Opened,
+    entry: SentEntry,
     reader: FileReader,
     start: number,
     hash: Hash,
-  ): Promise<{ readonly error: unknown } | undefined> {
-    const written: Promise<{ readonly error: unknown } | undefined>[] = [];
-    let reading: Promise<Uint8Array> | undefined =
-      first === undefined ? undefined : Promise.resolve(first);
+  ): Promise<StreamFailure | undefined> {
+    const written: Promise<StreamFailure | undefined>[] = [];
+    let reading: Promise<Uint8Array> | undefined;
     try {
       for (let [offset, turn] = [start, 0]; offset < entry.size; turn = 1 - turn) {
         reading ??= reader.read(this.#ownBuffer(turn), offset);
         const bytes = await reading;
         reading = undefined;
-        if (entry.isDead) throw new CopyError('ERR_COPY_ABORTED', 'the receiver has given up');
+        if (entry.isDead) throw givenUp();
         offset += bytes.length;
         hash.update(bytes);
         written.push(this.#setup.writer.content(bytes).then(nothing, (error) => ({ error })));
@@ -381,16 +404,22 @@ function announcement(entry: SentEntry, { parent, name, stats }: Found) {
   };
 }
 
-/** Never rejects. */
+function givenUp(): CopyError {
+  return new CopyError('ERR_COPY_ABORTED', 'the other end has given up');
+}
+
+/** Reads all of a file that fits into one piece, so that many are read at a time. Never rejects. */
 async function open(entry: SentEntry): Promise<Opened> {
   const { place, size, version, have } = entry;
-  if (place === undefined || entry.isDead) return { entry, error: new Error('given up') };
+  if (place === undefined || entry.isDead) return { entry, error: givenUp() };
   let reader: FileReader | undefined;
   try {
     reader = await FileReader.open(place.folder, place.name, size, version);
-    if (have > 0 || size === 0) return { entry, reader };
-    const first = await reader.read(Buffer.allocUnsafe(Math.min(size, CHUNK_BYTES)), 0);
-    return { entry, reader, first };
+    if (have > 0 || size > CHUNK_BYTES) return { entry, reader };
+    const whole = await reader.read(Buffer.allocUnsafe(size), 0);
+    await reader.checkVersion();
+    await reader.close();
+    return { entry, whole };
   } catch (error) {
     await reader?.close();
     return { entry, error };
