@@ -3,12 +3,15 @@
 //
 //   FULL=1 npx vitest run test/snapshot -u    # the simulated tables, exact
 //   npm run build && node benchmarks/core.mjs > benchmarks/results/core.txt
+//   sudo node benchmarks/testbed/run.mjs goodput --json benchmarks/results/testbed/goodput.json   # and so on
 //   node scripts/measurements.mjs [--check]   # --check: only tell whether the page is up to date
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { section } from '../benchmarks/testbed/report.mjs';
 
 const SNAPSHOTS = 'test/snapshot';
+const REAL_NETWORKS = 'benchmarks/results/testbed';
 const PAGE = 'docs/measurements.md';
 
 const SECTIONS = [
@@ -89,7 +92,11 @@ function page() {
     'Written by `scripts/measurements.mjs`; do not edit. The simulated tables are exact: they follow from',
     'the code and the seeds, and `FULL=1 npx vitest run test/snapshot` checks each figure. Links are written as',
     "Mbit/s / RTT in ms, with a queue of 50 ms. The simulator, and how far its TCP is from a kernel's, are",
-    'described in `src/sim/tcp.ts`. There are no measurements on real networks yet.',
+    `described in \`src/sim/tcp.ts\`. ${
+      section(REAL_NETWORKS).length > 0
+        ? 'Measurements in real networks [follow](#in-real-networks).'
+        : 'There are no measurements on real networks yet.'
+    }`,
     '',
     '## Simulated',
   ];
@@ -112,6 +119,8 @@ function page() {
       '```',
     );
   }
+  const real = section(REAL_NETWORKS);
+  if (real.length > 0) parts.push('', ...real);
   return `${parts.join('\n')}\n`;
 }
 
