@@ -14,8 +14,8 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
-/** The command line tool as it is built. */
-export const CLI = join(ROOT, 'dist/cli/main.js');
+/** The command line tool: `$ROVING_CLI`, else as it is built here. */
+export const CLI = process.env['ROVING_CLI'] ?? join(ROOT, 'dist/cli/main.js');
 
 /** What every bed needs. */
 const BED_PROGRAMS = ['cc', 'ip', 'nft', 'iptables', 'ethtool', 'conntrack', 'nsenter', 'sysctl'];
@@ -51,7 +51,7 @@ export function whyNot(programs = []) {
 
 /** Why Roving's own tools can not be measured, or `undefined`. */
 export function whyNoRoving() {
-  return existsSync(CLI) ? undefined : 'dist/cli/main.js is not there: npm run build';
+  return existsSync(CLI) ? undefined : `${CLI} is not there: npm run build`;
 }
 
 /** @param {string} name of a program, or `python:MODULE` */
