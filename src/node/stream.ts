@@ -82,7 +82,7 @@ export class RovingStream extends SocketSurface {
   #isAtEnd = false;
   #isFinished = false;
   #stopped: StreamStoppedError | undefined;
-  /** Something that was written did not arrive, or may not have, since the peer stopped reading. */
+  /** The peer stopped reading, and not only because it had read enough. */
   #isCut = false;
   #isSessionOver = false;
   #resetCode = 0;
@@ -333,14 +333,17 @@ export class RovingStream extends SocketSurface {
 
   /** @internal What the peer has still to say can be read first, as an answer usually can. */
   wasStopped(code: number): void {
-    this.#isCut = code !== 0 || !this.#canRead || this.unacknowledgedBytes > 0;
+    this.#isCut = code !== 0 || !this.#canRead;
     this.#stopped = new StreamStoppedError(code);
     if (!this.#canRead || this.readableEnded) this.#failStopped();
     else if (this.#isAtEnd) this.once('end', () => this.#failStopped());
     this.writableNow();
   }
 
-  /** A peer that has read all there was, and closed, is no error, as it is none of a TCP socket. */
+  /**
+   * A peer that has said all it had to say, and closed, is no error, as it is none of a TCP socket;
+   * but a write that it did not wait for is.
+   */
   #failStopped(): void {
     if (!this.writableFinished) this.destroy(this.#isCut ? this.#stopped : undefined);
   }
