@@ -79,7 +79,12 @@ export function bindDatagramSocket(options: BindOptions): Promise<DatagramSocket
     socket.once('error', (cause) => {
       const where = formatAddress(host ?? '*', port);
       socket.close();
-      reject(new CarrierError(`cannot open UDP at ${where}: ${cause.message}`, { cause }));
+      reject(
+        new CarrierError(`cannot open UDP at ${where}: ${cause.message}`, {
+          systemCode: codeOf(cause),
+          cause,
+        }),
+      );
     });
     socket.bind({ port, ...(host === undefined ? {} : { address: host }), exclusive: true }, () => {
       socket.removeAllListeners('error');
@@ -219,7 +224,10 @@ export class NodeDatagramSocket implements DatagramSocket {
     const sink = this.#sink;
     this.close();
     sink?.onFailed(
-      new CarrierError(`the UDP socket is broken: ${error.message}`, { cause: error }),
+      new CarrierError(`the UDP socket is broken: ${error.message}`, {
+        systemCode: codeOf(error),
+        cause: error,
+      }),
     );
   }
 
