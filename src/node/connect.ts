@@ -12,10 +12,13 @@ import {
   type Ticket,
   UsageError,
 } from '../core/index.js';
-import { dialRoute } from './dial.js';
+import { formatAddress } from './addresses.js';
+import type { WsTlsOptions } from './carriers/ws.js';
+import { dialWith } from './dial.js';
 import { Driver } from './driver.js';
 import { localAddresses } from './interfaces.js';
 import { type Dial, PathManager, type RouteReport } from './path-manager.js';
+import { proxyFor } from './proxy.js';
 import { planRoutes, ROUTE_CARRIERS, type RouteCarrier, routeKey } from './routes.js';
 import { parseServerAddress, resolveHost, type ServerAddress } from './server-address.js';
 import { RovingSession } from './session.js';
@@ -36,6 +39,8 @@ export interface ConnectOptions extends Partial<SessionOptions> {
   readonly paths?: readonly string[];
   /** The proxy for TCP and WebSocket, as a URL; the environment's, beside the direct ways. */
   readonly via?: string;
+  /** What is trusted in `wss:` connections, beside what Node trusts. */
+  readonly tls?: WsTlsOptions;
   /** Gives up, also after the session is established: it is aborted then. */
   readonly signal?: AbortSignal;
   /** @internal Instead of real sockets. */
@@ -71,7 +76,8 @@ export async function connect(
   ticket: Ticket | string,
   options: ConnectOptions = {},
 ): Promise<RovingSession> {
-  const { carriers, paths, via, signal, dial = dialRoute, ...sessionOptions } = options;
+  const { carriers, paths, via, tls, signal, ...others } = options;
+  const { dial = dialWith(tls), ...sessionOptions } = others;
   const parsed = asTicket(ticket);
   if (parsed.addresses.length === 0) {
     throw new UsageError('the ticket holds no address: make it with `--address HOST:PORT`');
@@ -120,7 +126,10 @@ async function findRoutes(
     locals: localAddresses(),
     carriers: options.carriers ?? ROUTE_CARRIERS,
     paths: options.paths,
-    proxyFor: () => ({ url: options.via ?? '', isOnly: options.via !== undefined }),
+    proxyFor: ({ host, port }) => {
+      const url = options.via ?? proxyFor(formatAddress(host, port)) ?? '';
+      return { url, isOnly: options.via !== undefined };
+    },
   });
 }
 

@@ -54,6 +54,7 @@ export {
   UdpCarrier,
   type UdpOptions,
 } from './carriers/udp.js';
+export { type DialWsOptions, dialWs, WsCarrier, type WsTlsOptions } from './carriers/ws.js';
 export {
   type ClientPaths,
   type ConnectOptions,
@@ -63,7 +64,7 @@ export {
 } from './connect.js';
 export { nodeCrypto } from './crypto.js';
 export type { DiagnosticMessages } from './diagnostics.js';
-export { dialRoute } from './dial.js';
+export { dialRoute, dialWith } from './dial.js';
 export { Driver, type DriverOptions, type SessionSink } from './driver.js';
 export { StreamResetError, StreamStoppedError } from './errors.js';
 export { connectInMemory, type InMemoryOptions, type InMemoryPair } from './in-memory.js';
@@ -84,6 +85,14 @@ export {
   withoutKey,
 } from './key-file.js';
 export { KeyStore, type KeyStoreListener, type RevocationCause } from './key-store.js';
+export {
+  type ListenerLimits,
+  type ListenerStatistics,
+  type ListenerTls,
+  type ListenTcpOptions,
+  listenTcp,
+  type TcpListener,
+} from './listener.js';
 export type { Dial, Dialled, RouteReport } from './path-manager.js';
 export {
   PrivateFileError,
@@ -91,6 +100,7 @@ export {
   readPrivateFile,
   writePrivateFile,
 } from './private-file.js';
+export { dialThroughProxy, type ProxyDialOptions, proxyFor, redactProxy } from './proxy.js';
 export { ROUTE_CARRIERS, type Route, type RouteCarrier } from './routes.js';
 export {
   CLOSE_TIMEOUT_MS,

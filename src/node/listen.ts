@@ -4,13 +4,12 @@
  * @module
  */
 
-import { createServer, type Server } from 'node:net';
 import type { Address, CarrierId } from '../core/index.js';
 import { formatAddress, parseAddress } from './addresses.js';
 import type { Carrier } from './carriers/carrier.js';
-import { TcpCarrier } from './carriers/tcp.js';
 import { bindUdp, type UdpCarrier } from './carriers/udp.js';
 import { InterfaceWatch, localAddresses } from './interfaces.js';
+import { type ListenerTls, listenTcp, type TcpListener } from './listener.js';
 import type { RouteCarrier } from './routes.js';
 
 /** Ports that are tried for TCP and UDP at once, if any free one will do. */
@@ -21,6 +20,7 @@ export interface ListenParts {
   readonly host: string | undefined;
   readonly port: number;
   readonly carriers: readonly RouteCarrier[];
+  readonly tls: ListenerTls | undefined;
   readonly onCarrier: (carrier: Carrier) => CarrierId;
   readonly onCarrierGone: (carrierId: CarrierId) => void;
   readonly onError: (error: Error) => void;
@@ -28,6 +28,8 @@ export interface ListenParts {
 
 export interface Listening {
   readonly address: Address;
+  /** Another certificate for those who come from now on; does nothing where TCP is not listened on. */
+  setTls(tls: ListenerTls): void;
   close(): Promise<void>;
 }
 
@@ -53,13 +55,15 @@ async function listenOnce(
   const host = parts.host === undefined || WILDCARD.has(parts.host) ? undefined : parts.host;
   let { port } = parts;
   let shown = host ?? '0.0.0.0';
+  let listener: TcpListener | undefined;
   if (carriers.includes('tcp') || carriers.includes('ws')) {
-    const tcp = await listenTcp(host, port, parts);
-    closers.push(() => closeServer(tcp));
-    const bound = tcp.address();
-    if (typeof bound === 'object' && bound !== null) {
+    const tcp = await openTcp(host, port, parts);
+    listener = tcp;
+    closers.push(() => tcp.close());
+    const bound = parseAddress(tcp.address);
+    if (bound !== undefined) {
       port = bound.port;
-      if (host !== undefined) shown = bound.address;
+      if (host !== undefined) shown = bound.host;
     }
   }
   if (carriers.includes('udp')) {
@@ -69,6 +73,7 @@ async function listenOnce(
   }
   return {
     address: formatAddress(shown, port),
+    setTls: (tls) => listener?.setTls(tls),
     close: async () => {
       for (const close of closers) await close();
     },
@@ -85,29 +90,18 @@ function systemError(error: unknown): Error {
   return cause instanceof Error ? cause : (error as Error);
 }
 
-async function listenTcp(
+function openTcp(
   host: string | undefined,
   port: number,
-  parts: ListenParts,
-): Promise<Server> {
-  const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
-    parts.onCarrier(new TcpCarrier(socket));
+  { carriers, tls, onCarrier }: ListenParts,
+): Promise<TcpListener> {
+  return listenTcp({
+    port,
+    carriers: carriers.filter((carrier) => carrier !== 'udp'),
+    ...(host === undefined ? {} : { host }),
+    ...(tls === undefined ? {} : { tls }),
+    onCarrier: (carrier) => void onCarrier(carrier),
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen({ port, ...(host === undefined ? {} : { host }) }, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
-  server.on('error', parts.onError);
-  return server;
-}
-
-function closeServer(server: Server): Promise<void> {
-  // Connections belong to their sessions, or end with the driver: nobody waits for them.
-  server.close();
-  return Promise.resolve();
 }
 
 /**

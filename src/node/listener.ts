@@ -24,7 +24,7 @@ import { formatAddress } from './addresses.js';
 import type { Carrier } from './carriers/carrier.js';
 import { TcpCarrier } from './carriers/tcp.js';
 import { WsAcceptor } from './carriers/ws.js';
-import { speechOf } from './first-bytes.js';
+import { type Speech, speechOf } from './first-bytes.js';
 
 const KIB = 1024;
 
@@ -63,6 +63,8 @@ export interface ListenTcpOptions {
    * path, and a path that nobody else knows is the only one that hides anything.
    */
   readonly path?: string;
+  /** What is taken; both. The other is one more thing that strangers speak. */
+  readonly carriers?: readonly ('tcp' | 'ws')[];
   readonly limits?: Partial<ListenerLimits>;
   /** A connection has become a carrier, `tcp` or `ws`; it is yours. */
   onCarrier(carrier: Carrier): void;
@@ -216,7 +218,7 @@ class Listener implements TcpListener {
       const speech = speechOf(head);
       if (speech === undefined) return;
       socket.off('data', onData);
-      if (speech === 'unknown' || (speech === 'tls' && this.#secureContext === undefined)) {
+      if (!this.#isWelcome(speech)) {
         // To it, this port looks like one that waits for something else.
         socket.resume();
         return;
@@ -228,6 +230,13 @@ class Listener implements TcpListener {
     };
     socket.on('data', onData);
     socket.on('end', onEnd);
+  }
+
+  #isWelcome(speech: Speech): boolean {
+    const { carriers } = this.#options;
+    if (speech === 'unknown' || (speech === 'tls' && this.#secureContext === undefined))
+      return false;
+    return carriers === undefined || carriers.includes(speech === 'roving' ? 'tcp' : 'ws');
   }
 
   #records(socket: Socket, head: Uint8Array): void {

@@ -10,7 +10,7 @@ import type { Address, CarrierId, PathId } from '../core/index.js';
 import type { Carrier } from './carriers/carrier.js';
 import { InterfaceWatch } from './interfaces.js';
 import { retryDelayMs } from './redial.js';
-import { type Route, routeKey, routeRank } from './routes.js';
+import { type Route, routeKey, routeRank, shownRoute } from './routes.js';
 import type { PathChange, RovingSession } from './session.js';
 
 /** Attempts of one route that may be under way at a time: while all is dark, none waits for another. */
@@ -123,7 +123,7 @@ export class PathManager {
 
   report(): RouteReport[] {
     return [...this.#routes.values()].map((state) => ({
-      route: state.route,
+      route: shownRoute(state.route),
       state: stateOf(state),
       lastError: state.lastError,
     }));

@@ -7,6 +7,7 @@
 
 import { isIP } from 'node:net';
 import { isLoopback, type LocalAddress } from './interfaces.js';
+import { redactProxy } from './proxy.js';
 import type { ResolvedAddress, ServerAddress } from './server-address.js';
 
 /** The carriers of real networks. */
@@ -44,6 +45,11 @@ export interface RouteQuestion {
 export function routeKey(route: Route): string {
   const { carrier, local = '*', host, port, url, via } = route;
   return `${carrier} ${local} ${url ?? `${host} ${port}`} ${via ?? ''}`;
+}
+
+/** For reports and messages: the same route without the credentials of its proxy. */
+export function shownRoute(route: Route): Route {
+  return route.via === undefined ? route : { ...route, via: redactProxy(route.via) };
 }
 
 /**

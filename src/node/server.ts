@@ -8,6 +8,7 @@ import { EventEmitter } from 'node:events';
 import type { Address, EndpointLimits, KeyRing, SessionOptions } from '../core/index.js';
 import { Driver } from './driver.js';
 import { type Listening, listen } from './listen.js';
+import type { ListenerTls } from './listener.js';
 import { ROUTE_CARRIERS, type RouteCarrier } from './routes.js';
 import { DEFAULT_PORT } from './server-address.js';
 import { RovingSession } from './session.js';
@@ -29,6 +30,8 @@ export interface ListenOptions {
   readonly port?: number;
   /** `udp`, and `tcp`; `ws` shares the port of TCP. */
   readonly carriers?: readonly RouteCarrier[];
+  /** For `wss:` the server's certificate, at the same port; behind a proxy that has one, none. */
+  readonly tls?: ListenerTls;
 }
 
 /** The events of a {@link RovingServer} and their arguments. */
@@ -73,11 +76,12 @@ export class RovingServer extends EventEmitter<RovingServerEvents> {
    * @throws the system's error with its `code`, such as `EADDRINUSE`.
    */
   async listen(options: ListenOptions = {}): Promise<void> {
-    const { host, port = DEFAULT_PORT, carriers = ROUTE_CARRIERS } = options;
+    const { host, port = DEFAULT_PORT, carriers = ROUTE_CARRIERS, tls } = options;
     const listening = await listen({
       host,
       port,
       carriers,
+      tls,
       onCarrier: (carrier) => this.#driver.addCarrier(carrier),
       onCarrierGone: (carrierId) => this.#driver.closeCarrier(carrierId),
       onError: (error) => this.emit('error', error),
@@ -85,6 +89,15 @@ export class RovingServer extends EventEmitter<RovingServerEvents> {
     if (this.#closed !== undefined) return listening.close();
     this.#listening.push(listening);
     this.emit('listening', listening.address);
+  }
+
+  /**
+   * Takes another certificate for `wss:`, at all addresses, for connections from now on.
+   *
+   * @throws Error of Node's if it is not a usable one; the old one stays then.
+   */
+  setTls(tls: ListenerTls): void {
+    for (const listening of this.#listening) listening.setTls(tls);
   }
 
   /** Where it listens, as `host:port`. */

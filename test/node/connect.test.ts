@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createConnection, createServer as createTcpServer, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { dialRoute } from '../../src/node/dial.js';
+import { dialWith } from '../../src/node/dial.js';
 import { connect, pathsOf, type RovingStream } from '../../src/node/index.js';
 import type { Dial } from '../../src/node/path-manager.js';
 import { pathsBecome, withLoopback } from '../helpers/loopback.js';
@@ -108,7 +108,7 @@ class Cable {
     await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve));
     const address = relay.address();
     const port = typeof address === 'object' && address !== null ? address.port : 0;
-    const dialled = await dialRoute({ ...route, host: '127.0.0.1', port }, signal, timeoutMs);
+    const dialled = await dialWith()({ ...route, host: '127.0.0.1', port }, signal, timeoutMs);
     relay.close();
     return dialled;
   };

@@ -174,7 +174,7 @@ function clientOptions(url: URL, options: DialWsOptions, proxied: Socket | undef
   const settings: ClientOptions & { autoSelectFamily?: boolean } = {
     ...SETTINGS,
     ...tls,
-    ...(localAddress === undefined ? {} : { localAddress }),
+    ...(localAddress === undefined ? {} : { localAddress, family: isIP(localAddress) }),
   };
   if (isSecure) settings.generateMask = noMask;
   if (proxied !== undefined) {
