@@ -5,7 +5,7 @@
  */
 
 /**
- * `roving`: records (protocol.md#records); a stranger's first record has 1500 bytes at most, so that
+ * `roving`: records (protocol.md#record); a stranger's first record has 1500 bytes at most, so that
  * its length begins with 0 to 5. `http`: a request, which may become a WebSocket. `tls`: a
  * ClientHello. `unknown`: none of them.
  */
