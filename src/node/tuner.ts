@@ -1,0 +1,126 @@
+/**
+ * Finds out by trying whether one more connection between the same two addresses pays: where TCP
+ * is limited by loss it does, where the link or the machine is the limit it does not. Pure.
+ *
+ * @module
+ */
+
+/** Only what goes on for so long is worth a trial. */
+export const BULK_AFTER_MS = 1_500;
+/** And only above this rate, in bytes per ms. */
+export const BULK_RATE = 16;
+/** A trial lasts as long as it takes a new connection to find its speed. */
+export const TRIAL_MIN_MS = 1_500;
+export const TRIAL_ROUND_TRIPS = 12;
+/** One more has to bring this much more. */
+export const TRIAL_GAIN = 1.12;
+/** One fewer may cost this much. */
+export const TRIAL_COST = 0.95;
+/** After a trial that failed; doubles with each further one. */
+export const RETRY_TRIAL_MS = 10_000;
+export const RETRY_TRIAL_MAX_MS = 160_000;
+/** What pays is asked again after this time whether it still does. */
+export const REVIEW_MS = 45_000;
+/** Without bulk for so long, everything is given back. */
+export const RELEASE_AFTER_MS = 10_000;
+/** What the rates are averaged over. */
+const WINDOW_MS = 1_000;
+
+/** What a group of paths with the same ends has done up to now. */
+export interface TunerSample {
+  readonly now: number;
+  /** All bytes moved, in the direction that moves more; only rises. */
+  readonly movedBytes: number;
+  readonly rttMs: number;
+}
+
+interface Trial {
+  readonly kind: 'more' | 'fewer';
+  readonly endsAt: number;
+  readonly rateBefore: number;
+}
+
+export class GroupTuner {
+  readonly #maxLevel: number;
+  #level = 0;
+  #samples: { readonly now: number; readonly movedBytes: number }[] = [];
+  #bulkSince: number | undefined;
+  #bulkAt = Number.NEGATIVE_INFINITY;
+  #trial: Trial | undefined;
+  #nextTrialAt = Number.NEGATIVE_INFINITY;
+  #retryMs = RETRY_TRIAL_MS;
+
+  /** @param maxLevel how many more there could be. */
+  constructor(maxLevel: number) {
+    this.#maxLevel = maxLevel;
+  }
+
+  /** How many more are in use, or on trial; 0 at first. */
+  get level(): number {
+    return this.#level;
+  }
+
+  /** To be called some times a second. @returns whether {@link level} has changed. */
+  sample({ now, movedBytes, rttMs }: TunerSample): boolean {
+    this.#samples.push({ now, movedBytes });
+    while (this.#samples.length > 2 && now - (this.#samples[1]?.now ?? now) >= WINDOW_MS) {
+      this.#samples.shift();
+    }
+    const before = this.#level;
+    const rate = this.#rate();
+    this.#noteBulk(rate, now);
+    if (this.#trial !== undefined) this.#endTrial(this.#trial, rate, now);
+    else if (this.#bulkSince === undefined) this.#release(now);
+    else if (now - this.#bulkSince >= BULK_AFTER_MS && now >= this.#nextTrialAt) {
+      this.#begin(rate, rttMs, now);
+    }
+    return this.#level !== before;
+  }
+
+  #rate(): number {
+    const first = this.#samples[0];
+    const last = this.#samples.at(-1);
+    if (first === undefined || last === undefined || last.now === first.now) return 0;
+    return (last.movedBytes - first.movedBytes) / (last.now - first.now);
+  }
+
+  #noteBulk(rate: number, now: number): void {
+    if (rate < BULK_RATE) {
+      this.#bulkSince = undefined;
+    } else {
+      this.#bulkSince ??= now;
+      this.#bulkAt = now;
+    }
+  }
+
+  #release(now: number): void {
+    if (this.#level === 0 || now - this.#bulkAt < RELEASE_AFTER_MS) return;
+    this.#level = 0;
+    this.#retryMs = RETRY_TRIAL_MS;
+    this.#nextTrialAt = now;
+  }
+
+  #begin(rateBefore: number, rttMs: number, now: number): void {
+    const isReview = this.#level === this.#maxLevel;
+    if (isReview && this.#level === 0) return;
+    const endsAt = now + Math.max(TRIAL_MIN_MS, TRIAL_ROUND_TRIPS * rttMs) + WINDOW_MS;
+    this.#trial = { kind: isReview ? 'fewer' : 'more', endsAt, rateBefore };
+    this.#level += isReview ? -1 : 1;
+  }
+
+  #endTrial(trial: Trial, rate: number, now: number): void {
+    if (now < trial.endsAt) return;
+    this.#trial = undefined;
+    if (trial.kind === 'more' && rate >= trial.rateBefore * TRIAL_GAIN) {
+      this.#retryMs = RETRY_TRIAL_MS;
+      this.#nextTrialAt = this.#level < this.#maxLevel ? now + WINDOW_MS : now + REVIEW_MS;
+    } else if (trial.kind === 'more') {
+      this.#level -= 1;
+      this.#nextTrialAt = now + this.#retryMs;
+      this.#retryMs = Math.min(RETRY_TRIAL_MAX_MS, 2 * this.#retryMs);
+    } else {
+      if (rate < trial.rateBefore * TRIAL_COST) this.#level += 1;
+      this.#nextTrialAt = now + REVIEW_MS;
+    }
+  }
+}
