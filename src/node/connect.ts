@@ -16,7 +16,7 @@ import { formatAddress } from './addresses.js';
 import type { WsTlsOptions } from './carriers/ws.js';
 import { dialWith } from './dial.js';
 import { Driver } from './driver.js';
-import { localAddresses } from './interfaces.js';
+import { localAddresses, usualLocalAddress } from './interfaces.js';
 import { type Dial, PathManager, type RouteReport } from './path-manager.js';
 import { proxyFor } from './proxy.js';
 import { planRoutes, ROUTE_CARRIERS, type RouteCarrier, routeKey } from './routes.js';
@@ -26,12 +26,6 @@ import { asTicket } from './ticket.js';
 
 /** How long `connect` tries, unless `connectTimeoutMs` says otherwise. */
 export const DEFAULT_CONNECT_TIMEOUT_MS = 15_000;
-/** How often it is asked whether the processor is the limit. */
-const LOAD_INTERVAL_MS = 1_000;
-/** Share of a second in which the event loop worked, above which the machine is the limit. */
-const BUSY_SHARE = 0.92;
-const CALM_SHARE = 0.6;
-
 export interface ConnectOptions extends Partial<SessionOptions> {
   /** What may move the bytes; all that the ticket's addresses allow. */
   readonly carriers?: readonly RouteCarrier[];
@@ -94,7 +88,6 @@ export async function connect(
     maxRoutes: sessionOptions.maxPaths ?? DEFAULT_SESSION_OPTIONS.maxPaths,
   });
   managers.set(session, manager);
-  watchLoad(session, manager);
   const abort = (): void => session.abort(1, 'the signal was aborted');
   signal?.addEventListener('abort', abort, { once: true });
   session.once('close', () => signal?.removeEventListener('abort', abort));
@@ -121,8 +114,13 @@ async function findRoutes(
   const resolved = await Promise.all(
     servers.map(async (server) => ({ server, resolved: await resolveHost(server.host) })),
   );
+  const usual = new Map<string, string | undefined>();
+  for (const { address } of resolved.flatMap((one) => one.resolved)) {
+    usual.set(address, await usualLocalAddress(address));
+  }
   return planRoutes({
     servers: resolved,
+    usualLocal: (remote) => usual.get(remote),
     locals: localAddresses(),
     carriers: options.carriers ?? ROUTE_CARRIERS,
     paths: options.paths,
@@ -146,18 +144,4 @@ function explain(error: SessionError | undefined, manager: PathManager): Error {
   const what =
     tried.length === 0 ? 'no local address can reach any of the server’s' : tried.join('; ');
   return new ConnectTimeoutError(`${error.message} (tried: ${what})`);
-}
-
-/** While the event loop has no rest and data waits, paths that cost less are preferred. */
-function watchLoad(session: RovingSession, manager: PathManager): void {
-  let before = performance.eventLoopUtilization();
-  const timer = setInterval(() => {
-    const now = performance.eventLoopUtilization();
-    const { utilization } = performance.eventLoopUtilization(now, before);
-    before = now;
-    if (utilization > BUSY_SHARE && session.bufferedBytes > 0) manager.isSparing = true;
-    else if (utilization < CALM_SHARE) manager.isSparing = false;
-  }, LOAD_INTERVAL_MS);
-  timer.unref();
-  session.once('close', () => clearInterval(timer));
 }

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { createSocket } from 'node:dgram';
+import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 
 /** How soon a change is noticed, at most. */
@@ -40,6 +42,23 @@ export function isLinkLocal(address: string): boolean {
 /** `::1` and `127.0.0.0/8`. */
 export function isLoopback(address: string): boolean {
   return address === '::1' || address.startsWith('127.');
+}
+
+/** Any port will do: a UDP socket sends nothing to connect. */
+const ANY_PORT = 9;
+
+/** From where the system itself sends to an address; `undefined` if there is no way. */
+export function usualLocalAddress(remote: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = createSocket(isIP(remote) === 6 ? 'udp6' : 'udp4');
+    const settle = (address?: string): void => {
+      socket.removeAllListeners('error').on('error', () => undefined);
+      socket.close();
+      resolve(address);
+    };
+    socket.once('error', () => settle());
+    socket.connect(ANY_PORT, remote, () => settle(socket.address().address));
+  });
 }
 
 export interface InterfaceChange {

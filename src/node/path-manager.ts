@@ -9,8 +9,9 @@
 import type { Address, CarrierId, PathId } from '../core/index.js';
 import type { Carrier } from './carriers/carrier.js';
 import { InterfaceWatch } from './interfaces.js';
+import { type GroupedPath, PathGroups } from './path-groups.js';
 import { retryDelayMs } from './redial.js';
-import { type Route, routeKey, routeRank, shownRoute } from './routes.js';
+import { type Route, routeKey, shownRoute } from './routes.js';
 import type { PathChange, RovingSession } from './session.js';
 
 /** Attempts of one route that may be under way at a time: while all is dark, none waits for another. */
@@ -22,6 +23,8 @@ export const DIAL_TIMEOUT_DARK_MS = 3_000;
 export const JOIN_TIMEOUT_MS = 5_000;
 /** A datagram path that is silent for so long is tried from a new port: its NAT may be stuck. */
 export const NEW_PORT_AFTER_MS = 1_500;
+/** How often it is looked at what the paths move. */
+export const SAMPLE_INTERVAL_MS = 250;
 /** A path that lived for so long was good: when it ends, it is dialled again at once. */
 const WAS_GOOD_MS = 1_000;
 /** The names of servers are resolved again this often while no path is healthy. */
@@ -56,7 +59,7 @@ interface Use {
 
 /** A route and what has become of it. */
 interface RouteState {
-  readonly route: Route;
+  route: Route;
   readonly key: string;
   readonly attempts: Set<AbortController>;
   /** Oldest first: normally one; two while one replaces a silent one. */
@@ -79,19 +82,30 @@ export class PathManager {
   readonly #options: PathManagerOptions;
   readonly #routes = new Map<string, RouteState>();
   readonly #byCarrier = new Map<CarrierId, RouteState>();
-  readonly #backups = new Map<PathId, boolean>();
+  readonly #groups: PathGroups;
+  /** By the key of a TCP route: how many connections run beside it. */
+  readonly #extraConnections = new Map<string, number>();
+  #planned: readonly Route[] = [];
+  #sampling: NodeJS.Timeout | undefined;
   #watch: InterfaceWatch | undefined;
   #darkSince: number | undefined = performance.now();
   #resolveTimer: NodeJS.Timeout | undefined;
   #isFinding = false;
   #mustFindAgain = false;
   #isStopped = false;
-  /** The machine, not the network, is the limit: what costs more of it is for need only. */
-  #isSparing = false;
 
   constructor(session: RovingSession, options: PathManagerOptions) {
     this.#session = session;
     this.#options = options;
+    this.#groups = new PathGroups({
+      setBackup: (pathId, isBackup) => {
+        session.setPathStatus(pathId, isBackup ? 'backup' : 'available');
+      },
+      setExtraConnections: (route, count) => {
+        this.#extraConnections.set(routeKey(route), count);
+        this.#reconcile();
+      },
+    });
     session.on('path', (change) => this.#pathChanged(change));
     session.on('close', () => this.stop());
   }
@@ -102,11 +116,17 @@ export class PathManager {
       if (hasSlept) this.redial();
       else void this.#find();
     });
+    this.#sampling = setInterval(() => {
+      const active = this.#activePaths();
+      if (active.length > 0) this.#groups.sample(active, performance.now());
+    }, SAMPLE_INTERVAL_MS);
+    this.#sampling.unref();
     await this.#find();
   }
 
   stop(): void {
     this.#isStopped = true;
+    clearInterval(this.#sampling);
     this.#watch?.close();
     clearTimeout(this.#resolveTimer);
     for (const state of this.#routes.values()) this.#dropAttempts(state);
@@ -129,13 +149,6 @@ export class PathManager {
     }));
   }
 
-  /** Prefers paths that cost little of the machine, or no longer does. */
-  set isSparing(isSparing: boolean) {
-    if (this.#isSparing === isSparing) return;
-    this.#isSparing = isSparing;
-    this.#chooseBackups();
-  }
-
   // Which routes there are.
 
   async #find(): Promise<void> {
@@ -148,7 +161,8 @@ export class PathManager {
       this.#mustFindAgain = false;
       const routes = await this.#options.findRoutes();
       if (this.#isStopped) return;
-      this.#reconcile(routes);
+      this.#planned = routes.slice(0, this.#options.maxRoutes);
+      this.#reconcile();
     } while (this.#mustFindAgain);
     this.#isFinding = false;
     this.#resolveLater();
@@ -162,10 +176,21 @@ export class PathManager {
     this.#resolveTimer.unref();
   }
 
-  #reconcile(routes: readonly Route[]): void {
-    const wanted = new Map(
-      routes.slice(0, this.#options.maxRoutes).map((route) => [routeKey(route), route]),
-    );
+  /** What is planned, and the further connections that pay, as far as there may be so many paths. */
+  #wantedRoutes(): Map<string, Route> {
+    const wanted = new Map(this.#planned.map((route) => [routeKey(route), route]));
+    for (const route of this.#planned) {
+      const count = this.#extraConnections.get(routeKey(route)) ?? 0;
+      for (let index = 1; index <= count && wanted.size < this.#options.maxRoutes; index++) {
+        const extra = { ...route, index };
+        wanted.set(routeKey(extra), extra);
+      }
+    }
+    return wanted;
+  }
+
+  #reconcile(): void {
+    const wanted = this.#wantedRoutes();
     for (const [key, state] of this.#routes) {
       if (wanted.has(key)) continue;
       this.#routes.delete(key);
@@ -173,7 +198,11 @@ export class PathManager {
       for (const use of [...state.uses]) this.#drop(use);
     }
     for (const [key, route] of wanted) {
-      if (this.#routes.has(key)) continue;
+      const known = this.#routes.get(key);
+      if (known !== undefined) {
+        known.route = route;
+        continue;
+      }
       const state: RouteState = {
         route,
         key,
@@ -294,8 +323,7 @@ export class PathManager {
     this.#noteDarkness();
     if (change.state === 'active') this.#becameActive(state, use);
     else if (change.state === 'suspect') this.#becameSuspect(state);
-    else if (change.state === 'closed') this.#backups.delete(change.pathId);
-    this.#chooseBackups();
+    this.#groups.choose(this.#activePaths());
   }
 
   #becameActive(state: RouteState, use: Use): void {
@@ -328,29 +356,13 @@ export class PathManager {
     }
   }
 
-  /**
-   * Among the paths of one local address, those of the best rank carry data, the others only if
-   * none of these is healthy: they would share the same network and cost more.
-   */
-  #chooseBackups(): void {
-    const active: { readonly pathId: PathId; readonly local: string; readonly rank: number }[] = [];
-    for (const { route, uses } of this.#routes.values()) {
-      for (const { pathId, isActive } of uses) {
-        if (pathId === undefined || !isActive) continue;
-        active.push({ pathId, local: route.local ?? '', rank: this.#rank(route) });
-      }
-    }
-    for (const { pathId, local, rank } of active) {
-      const isBackup = active.some((one) => one.local === local && one.rank < rank);
-      if ((this.#backups.get(pathId) ?? false) === isBackup) continue;
-      this.#backups.set(pathId, isBackup);
-      this.#session.setPathStatus(pathId, isBackup ? 'backup' : 'available');
-    }
-  }
-
-  /** Datagrams cost several times as much of the machine as a stream does. */
-  #rank(route: Route): number {
-    return routeRank(route) + (this.#isSparing && route.carrier === 'udp' ? 0.5 : 0);
+  #activePaths(): GroupedPath[] {
+    return this.#session.paths.flatMap(({ pathId, carrierId, state, statistics }) => {
+      const route = this.#byCarrier.get(carrierId)?.route;
+      if (route === undefined || state !== 'active') return [];
+      const { sentBytes, receivedBytes, smoothedRttMs: rttMs } = statistics;
+      return [{ pathId, route, sentBytes, receivedBytes, rttMs }];
+    });
   }
 }
 

@@ -26,6 +26,10 @@ export interface Route {
   readonly url?: string;
   /** The proxy that it leads through. */
   readonly via?: string;
+  /** Where an unbound socket comes from at present. */
+  readonly near?: string;
+  /** One more connection beside another of the same ends: 1 and up. */
+  readonly index?: number;
 }
 
 export interface RouteQuestion {
@@ -35,6 +39,8 @@ export interface RouteQuestion {
   }[];
   readonly locals: readonly LocalAddress[];
   readonly carriers: readonly RouteCarrier[];
+  /** The local address from which the system itself would send to an address of the server. */
+  readonly usualLocal?: (remote: string) => string | undefined;
   /** Local addresses or names of interfaces; `undefined`: all. */
   readonly paths: readonly string[] | undefined;
   /** The proxies of a server address: all routes lead through `only`, or some more do. */
@@ -43,8 +49,9 @@ export interface RouteQuestion {
 
 /** Identifies a route as long as nothing about it changes. */
 export function routeKey(route: Route): string {
-  const { carrier, local = '*', host, port, url, via } = route;
-  return `${carrier} ${local} ${url ?? `${host} ${port}`} ${via ?? ''}`;
+  const { carrier, local = '*', host, port, url, via, index } = route;
+  const beside = index === undefined ? '' : `#${index}`;
+  return `${carrier} ${local} ${url ?? `${host} ${port}`} ${via ?? ''}${beside}`;
 }
 
 /** For reports and messages: the same route without the credentials of its proxy. */
@@ -77,7 +84,7 @@ export function planRoutes(question: RouteQuestion): Route[] {
         add({ carrier: 'tcp', local: undefined, host, port, via: proxy.url });
       }
     }
-    if (!proxy.isOnly) addDirect(server, resolved, locals, question.paths === undefined, add);
+    if (!proxy.isOnly) addDirect(server, resolved, locals, question, add);
   }
   return [...routes.values()].sort((a, b) => routeRank(a) - routeRank(b));
 }
@@ -86,20 +93,25 @@ function addDirect(
   server: ServerAddress,
   resolved: readonly ResolvedAddress[],
   locals: readonly LocalAddress[],
-  mayBeUnbound: boolean,
+  { paths, usualLocal }: RouteQuestion,
   add: (route: Route) => void,
 ): void {
   const { port } = server;
   for (const remote of resolved) {
     const reaching = locals.filter((one) => canReach(one, remote)).map((one) => one.address);
-    for (const local of reaching.length === 0 && mayBeUnbound ? [undefined] : reaching) {
+    const usual = paths === undefined ? usualLocal?.(remote.address) : undefined;
+    for (const local of reaching.length === 0 && paths === undefined ? [undefined] : reaching) {
       if (server.kind === 'url') {
         // TLS needs the name, so that the system resolves it once more.
         add({ carrier: 'ws', local, host: server.host, port, url: server.url });
-      } else {
-        add({ carrier: 'udp', local, host: remote.address, port });
-        add({ carrier: 'tcp', local, host: remote.address, port });
+        continue;
       }
+      const { address: host } = remote;
+      // Unbound, it goes on from any address that the machine gets, without being told.
+      if (local !== undefined && local === usual) {
+        add({ carrier: 'udp', local: undefined, near: local, host, port });
+      } else add({ carrier: 'udp', local, host, port });
+      add({ carrier: 'tcp', local, host, port });
     }
   }
 }

@@ -1,0 +1,150 @@
+/**
+ * Which of the paths between the same two machines carry data. They share a network, so that more
+ * of them help only where one alone cannot fill it; and they differ in what they cost.
+ *
+ * @module
+ */
+
+import type { PathId } from '../core/index.js';
+import { type Route, routeRank } from './routes.js';
+import { GroupTuner } from './tuner.js';
+
+/** TCP connections between the same two addresses, where each of them is limited by loss. */
+export const MAX_TCP_CONNECTIONS = 8;
+/** Behind TCP, which costs a fraction of the processor's time, as long as that does as well. */
+const UDP_BESIDE_TCP = 0.5;
+
+/** An active path with what is known of it. */
+export interface GroupedPath {
+  readonly pathId: PathId;
+  readonly route: Route;
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
+  readonly rttMs: number;
+}
+
+export interface GroupActions {
+  /** A path is for need only from now on, or for use. */
+  setBackup(pathId: PathId, isBackup: boolean): void;
+  /** So many further connections shall run beside that of this TCP route. */
+  setExtraConnections(route: Route, count: number): void;
+}
+
+interface Group {
+  tuner: GroupTuner;
+  maxLevel: number;
+  extraConnections: number;
+  sentBytes: number;
+  receivedBytes: number;
+}
+
+/** The paths with the same ends: what is tried together. */
+function groupOf({ near, local, host }: Route): string {
+  return `${near ?? local ?? ''} ${host}`;
+}
+
+function isDirectTcp({ carrier, via }: Route): boolean {
+  return carrier === 'tcp' && via === undefined;
+}
+
+export class PathGroups {
+  readonly #actions: GroupActions;
+  readonly #groups = new Map<string, Group>();
+  readonly #backups = new Map<PathId, boolean>();
+  /** What each path had moved when it was last looked at. */
+  readonly #moved = new Map<PathId, { readonly sent: number; readonly received: number }>();
+
+  constructor(actions: GroupActions) {
+    this.#actions = actions;
+  }
+
+  /**
+   * Among the paths of one local address, those of the best rank carry data, the others only if
+   * none of these is healthy. To be called when a path has become active or is no longer.
+   */
+  choose(active: readonly GroupedPath[]): void {
+    const ranked = active.map(({ pathId, route }) => ({
+      pathId,
+      local: route.near ?? route.local,
+      rank: this.#rank(route, active),
+    }));
+    for (const { pathId, local, rank } of ranked) {
+      const isBackup = ranked.some((one) => one.local === local && one.rank < rank);
+      if ((this.#backups.get(pathId) ?? false) === isBackup) continue;
+      this.#backups.set(pathId, isBackup);
+      this.#actions.setBackup(pathId, isBackup);
+    }
+    for (const pathId of this.#backups.keys()) {
+      if (!active.some((path) => path.pathId === pathId)) this.#backups.delete(pathId);
+    }
+  }
+
+  #rank(route: Route, active: readonly GroupedPath[]): number {
+    const rank = routeRank(route);
+    if (route.carrier !== 'udp') return rank;
+    const group = groupOf(route);
+    const hasTcp = active.some((path) => isDirectTcp(path.route) && groupOf(path.route) === group);
+    const isWanted = (this.#groups.get(group)?.tuner.level ?? 0) > 0;
+    return hasTcp && !isWanted ? rank + UDP_BESIDE_TCP : rank;
+  }
+
+  /** Looks whether more of the paths of a group pay. To be called some times a second. */
+  sample(active: readonly GroupedPath[], now: number): void {
+    const groups = groupBy(active);
+    for (const key of this.#groups.keys()) if (!groups.has(key)) this.#groups.delete(key);
+    for (const pathId of this.#moved.keys()) {
+      if (!active.some((path) => path.pathId === pathId)) this.#moved.delete(pathId);
+    }
+    let hasChanged = false;
+    for (const [key, paths] of groups) {
+      const base = paths.find(({ route }) => isDirectTcp(route) && route.index === undefined);
+      if (base === undefined) continue;
+      if (this.#sampleGroup(key, base.route, paths, now)) hasChanged = true;
+    }
+    if (hasChanged) this.choose(active);
+  }
+
+  #sampleGroup(key: string, base: Route, paths: readonly GroupedPath[], now: number): boolean {
+    const hasUdp = paths.some(({ route }) => route.carrier === 'udp');
+    const group = this.#group(key, hasUdp ? 1 : MAX_TCP_CONNECTIONS - 1);
+    for (const { pathId, sentBytes: sent, receivedBytes: received } of paths) {
+      const before = this.#moved.get(pathId) ?? { sent, received };
+      group.sentBytes += sent - before.sent;
+      group.receivedBytes += received - before.received;
+      this.#moved.set(pathId, { sent, received });
+    }
+    const movedBytes = Math.max(group.sentBytes, group.receivedBytes);
+    const rttMs = Math.max(...paths.map((path) => path.rttMs));
+    const hasChanged = group.tuner.sample({ now, movedBytes, rttMs });
+    const extras = hasUdp ? 0 : group.tuner.level;
+    if (extras !== group.extraConnections) {
+      group.extraConnections = extras;
+      this.#actions.setExtraConnections(base, extras);
+    }
+    return hasChanged;
+  }
+
+  #group(key: string, maxLevel: number): Group {
+    let group = this.#groups.get(key);
+    if (group === undefined) {
+      const tuner = new GroupTuner(maxLevel);
+      group = { tuner, maxLevel, extraConnections: 0, sentBytes: 0, receivedBytes: 0 };
+      this.#groups.set(key, group);
+    } else if (group.maxLevel !== maxLevel) {
+      group.tuner = new GroupTuner(maxLevel);
+      group.maxLevel = maxLevel;
+    }
+    return group;
+  }
+}
+
+function groupBy(paths: readonly GroupedPath[]): Map<string, GroupedPath[]> {
+  const groups = new Map<string, GroupedPath[]>();
+  for (const path of paths) {
+    const key = groupOf(path.route);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [path]);
+    else group.push(path);
+  }
+  return groups;
+}

@@ -1,0 +1,101 @@
+import { describe, expect, it } from 'vitest';
+import type { PathId } from '../../src/core/index.js';
+import { type GroupedPath, PathGroups } from '../../src/node/path-groups.js';
+import { type Route, routeKey } from '../../src/node/routes.js';
+
+const SERVER = { host: '203.0.113.1', port: 7600 };
+const WIFI = '192.0.2.7';
+const LTE = '198.51.100.7';
+
+function path(id: number, route: Pick<Route, 'carrier'> & Partial<Route>): GroupedPath {
+  const full = { local: WIFI, ...SERVER, ...route };
+  return { pathId: id as PathId, route: full, sentBytes: 0, receivedBytes: 0, rttMs: 20 };
+}
+
+class Scene {
+  readonly backups = new Map<number, boolean>();
+  readonly extras: string[] = [];
+  readonly groups = new PathGroups({
+    setBackup: (pathId, isBackup) => this.backups.set(pathId, isBackup),
+    setExtraConnections: (route, count) => this.extras.push(`${routeKey(route).trim()} +${count}`),
+  });
+
+  choose(...paths: GroupedPath[]): number[] {
+    this.groups.choose(paths);
+    return paths.filter(({ pathId }) => this.backups.get(pathId) === true).map((one) => one.pathId);
+  }
+
+  /** Moves data for so long at the rate that the paths give. */
+  run(paths: GroupedPath[], rate: () => number, forMs: number): void {
+    let sentBytes = paths[0]?.sentBytes ?? 0;
+    for (let now = 0; now < forMs; now += 250) {
+      sentBytes += rate() * 250;
+      this.groups.sample([{ ...(paths[0] as GroupedPath), sentBytes }, ...paths.slice(1)], now);
+    }
+  }
+}
+
+describe('of the paths of one local address', () => {
+  it('TCP carries data, UDP stands by', () => {
+    expect(new Scene().choose(path(0, { carrier: 'udp' }), path(1, { carrier: 'tcp' }))).toEqual([
+      0,
+    ]);
+  });
+
+  it('UDP carries data where there is no TCP, and a WebSocket stands by', () => {
+    const url = { url: 'wss://example.net/' };
+    const scene = new Scene();
+    expect(scene.choose(path(0, { carrier: 'udp' }), path(1, { carrier: 'ws', ...url }))).toEqual([
+      1,
+    ]);
+    expect(scene.choose(path(1, { carrier: 'ws', ...url }))).toEqual([]);
+    expect(scene.backups.get(1)).toBe(false);
+  });
+
+  it('an unbound one counts as of the address that it leaves from', () => {
+    const unbound = path(0, { carrier: 'udp', local: undefined, near: WIFI });
+    expect(new Scene().choose(unbound, path(1, { carrier: 'tcp' }))).toEqual([0]);
+  });
+
+  it('a way through a proxy is the last', () => {
+    const via = { via: 'http://proxy.example:3128', local: WIFI };
+    expect(
+      new Scene().choose(path(0, { carrier: 'tcp', ...via }), path(1, { carrier: 'udp' })),
+    ).toEqual([0]);
+  });
+
+  it('those of another address are no reason to stand by', () => {
+    const scene = new Scene();
+    expect(
+      scene.choose(path(0, { carrier: 'udp', local: LTE }), path(1, { carrier: 'tcp' })),
+    ).toEqual([]);
+  });
+});
+
+describe('while much is sent', () => {
+  it('UDP is used beside a TCP that is limited by loss', () => {
+    const scene = new Scene();
+    const paths = [path(0, { carrier: 'tcp' }), path(1, { carrier: 'udp' })];
+    scene.choose(...paths);
+    expect(scene.backups.get(1)).toBe(true);
+    scene.run(paths, () => (scene.backups.get(1) === true ? 100 : 1_000), 10_000);
+    expect(scene.backups.get(1)).toBe(false);
+    expect(scene.extras).toEqual([]);
+  });
+
+  it('and stands by again where that brings nothing', () => {
+    const scene = new Scene();
+    const paths = [path(0, { carrier: 'tcp' }), path(1, { carrier: 'udp' })];
+    scene.choose(...paths);
+    scene.run(paths, () => 1_000, 10_000);
+    expect(scene.backups.get(1)).toBe(true);
+  });
+
+  it('more TCP connections are used where each is limited by loss and there is no UDP', () => {
+    const scene = new Scene();
+    const count = (): number => Number(scene.extras.at(-1)?.split('+')[1] ?? 0);
+    scene.run([path(0, { carrier: 'tcp' })], () => 100 * (1 + Math.min(2, count())), 30_000);
+    expect(Math.max(...scene.extras.map((text) => Number(text.split('+')[1])))).toBe(3);
+    expect(count()).toBe(2);
+  });
+});
