@@ -16,6 +16,30 @@ export interface ServiceStream {
   readonly answer: Readonly<Record<string, unknown>>;
 }
 
+/** A stream for a service that has not answered yet. */
+export interface StartedService {
+  /** Can be written to; may be read only when the service has answered. */
+  readonly stream: RovingStream;
+  /** Rejects as {@link openService} does, and gives the stream up. */
+  readonly answered: Promise<Readonly<Record<string, unknown>>>;
+}
+
+/**
+ * Opens a stream for a service and does not wait for its answer, so that what follows the request
+ * costs no round trip. If the service refuses, what was written is dropped.
+ *
+ * @throws UsageError if no stream can be opened.
+ */
+export function startService(
+  session: RovingSession,
+  request: ServiceRequest,
+  options: RovingStreamOptions = {},
+): StartedService {
+  const stream = session.openStream(options);
+  stream.write(encodeMessage(request));
+  return { stream, answered: readAnswer(stream) };
+}
+
 /**
  * Opens a stream for a service and waits for its answer.
  *
@@ -27,11 +51,14 @@ export async function openService(
   request: ServiceRequest,
   options: RovingStreamOptions = {},
 ): Promise<ServiceStream> {
-  const stream = session.openStream(options);
-  stream.write(encodeMessage(request));
+  const { stream, answered } = startService(session, request, options);
+  return { stream, answer: await answered };
+}
+
+async function readAnswer(stream: RovingStream): Promise<Readonly<Record<string, unknown>>> {
   try {
     const answer = await readMessage(stream);
-    if (answer['ok'] === true) return { stream, answer };
+    if (answer['ok'] === true) return answer;
     throw refusal(answer);
   } catch (error) {
     stream.on('error', () => undefined);

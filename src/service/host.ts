@@ -19,6 +19,8 @@ export interface ServiceCall {
   readonly session: RovingSession;
   /** What the key of the session allows; see {@link grantArguments}. */
   readonly grants: readonly string[];
+  /** Aborted when the stream is over: nobody waits for the answer any more. */
+  readonly signal: AbortSignal;
   /** Says yes, with fields of the service's own; the stream is the caller's from then on. */
   accept(answer?: Readonly<Record<string, unknown>>): RovingStream;
 }
@@ -66,7 +68,10 @@ export class ServiceHost {
       stream.write(encodeMessage({ ...answer, ok: true }));
       return stream;
     };
-    await service.handle({ request: message as ServiceRequest, session, grants, accept });
+    const over = new AbortController();
+    stream.once('close', () => over.abort());
+    const { signal } = over;
+    await service.handle({ request: message as ServiceRequest, session, grants, signal, accept });
   }
 
   #find(name: unknown, grants: readonly string[]): Service {

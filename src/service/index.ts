@@ -5,7 +5,13 @@
  * @module
  */
 
-export { openService, type ServiceRequest, type ServiceStream } from './client.js';
+export {
+  openService,
+  type ServiceRequest,
+  type ServiceStream,
+  type StartedService,
+  startService,
+} from './client.js';
 export { isServiceErrorCode, ServiceError, type ServiceErrorCode } from './errors.js';
 export {
   grantArguments,
