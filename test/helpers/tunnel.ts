@@ -12,8 +12,8 @@ export interface TunnelScene extends InMemoryPair {
   serve(onConnection: (socket: Socket) => void): Promise<number>;
   /** Closed after the test. */
   add<T extends { close(): unknown }>(forward: T): T;
-  /** A program's connection, destroyed after the test. */
-  dial(port: number): Promise<Socket>;
+  /** A program's connection, which may still be on its way; destroyed after the test. */
+  dial(port: number): Socket;
 }
 
 export interface TunnelSceneOptions extends InMemoryOptions, ForwardServerOptions {
@@ -50,11 +50,10 @@ export function withTunnel(
         cleanups.push(() => forward.close());
         return forward;
       },
-      async dial(port) {
+      dial(port) {
         const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
         socket.on('error', () => undefined);
         cleanups.push(() => socket.destroy());
-        await once(socket, 'connect');
         return socket;
       },
     };
@@ -89,14 +88,25 @@ export async function readAll(socket: Socket): Promise<Buffer> {
 }
 
 /** Exactly so many bytes. */
-export async function readBytes(socket: Socket, length: number): Promise<Buffer> {
-  for (;;) {
-    const bytes = socket.read(length) as Buffer | null;
-    if (bytes !== null) return bytes;
-    if (socket.readableEnded || socket.destroyed) throw new Error('the socket has ended');
-    await Promise.race([once(socket, 'readable'), once(socket, 'end'), once(socket, 'close')]);
-  }
+export function readBytes(socket: Socket, length: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const settle = (action: () => void): void => {
+      for (const event of EVENTS) socket.off(event, look);
+      action();
+    };
+    const look = (): void => {
+      const bytes = socket.read(length) as Buffer | null;
+      if (bytes?.length === length) settle(() => resolve(bytes));
+      else if (bytes !== null || socket.readableEnded || socket.destroyed) {
+        settle(() => reject(new Error('the socket has ended')));
+      }
+    };
+    // Listened to all the time: a listener for `readable` that comes anew is called at once.
+    for (const event of EVENTS) socket.on(event, look);
+    look();
+  });
 }
+const EVENTS = ['readable', 'end', 'close'];
 
 /** How a socket ends: the code of its error, or `end`. Reads and drops what comes before. */
 export function fate(socket: Socket): Promise<string> {
