@@ -37,7 +37,10 @@ export interface ForwardKey {
 export interface ForwardServerOptions {
   /** Where this program itself listens: no forward may lead there, whatever the key allows (T49). */
   readonly ownPorts?: () => readonly number[];
-  /** Lets a new session of a key take over the ports of an older one; otherwise they are in use. */
+  /**
+   * With which key a session has come: a newer one takes over the ports of an older one with the
+   * same key; `session.key`.
+   */
   readonly keyOf?: (session: RovingSession) => ForwardKey | undefined;
   /** From the request to the connection, in ms; {@link DIAL_TIMEOUT_MS}. */
   readonly dialTimeoutMs?: number;
@@ -102,7 +105,7 @@ export class ForwardServer extends EventEmitter<ForwardServerEvents> {
   }
 
   #keyOf(session: RovingSession): ForwardKey | undefined {
-    return this.#options.keyOf?.(session);
+    return (this.#options.keyOf ?? keyOfSession)(session);
   }
 
   get #ownPorts(): readonly number[] {
@@ -234,6 +237,10 @@ export class ForwardServer extends EventEmitter<ForwardServerEvents> {
       connection.ended(error as Error);
     }
   }
+}
+
+function keyOfSession({ key }: RovingSession): ForwardKey | undefined {
+  return key && { id: Buffer.from(key.keyId).toString('hex'), name: key.name };
 }
 
 function portName(key: ForwardKey, { hosts, port }: Pick<ListenPlace, 'hosts' | 'port'>): string {
