@@ -28,6 +28,18 @@ function requeue(session: SessionState, frames: readonly SentFrame[]): void {
   }
 }
 
+/** What became of packets tells how large they may be (protocol.md#packet-size). */
+export function packetsSettled(
+  path: Path,
+  acked: readonly SentPacket[],
+  lost: readonly SentPacket[],
+): void {
+  const { mtu } = path;
+  if (mtu === undefined) return;
+  mtu.settled(acked, lost);
+  path.congestion.packetSizeChanged(mtu.packetBytes);
+}
+
 /** Packets of a datagram path that did not arrive. */
 export function packetsLost(
   session: SessionState,
@@ -44,6 +56,7 @@ export function packetsLost(
     if (!packet.isReinjected) requeue(session, packet.frames);
   }
   path.counters.lostPackets += lost.length;
+  packetsSettled(path, [], lost);
   path.congestion.lost(bytes, largestSentAt as Instant, path.recovery.inFlightBytes, now);
 }
 
@@ -110,6 +123,8 @@ export function becomeSuspect(
 ): void {
   path.moveTo('suspect');
   path.health.becameSuspect(now);
+  // The way there may have become narrower: what shall prove the path has to pass.
+  path.mtu?.restart();
   path.addresses?.wentSilent(now);
   // With no other path, what is under way is best left to this one: a stream carrier delivers it
   // when it can, a datagram carrier's loss recovery sends it again.

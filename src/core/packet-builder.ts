@@ -48,6 +48,8 @@ export interface Contents {
   readonly data?: boolean;
   /** Stream data that another path carries too; this packet does not answer for it. */
   readonly copies?: readonly Piece[];
+  /** Datagram carriers: a probe of this size; its loss is of no consequence. */
+  readonly padToBytes?: number;
   /** The whole packet, header included, is at most this long. */
   readonly limitBytes?: number;
 }
@@ -142,6 +144,11 @@ class Draft {
     this.sent.push({ kind: 'stream', streamId: stream.id, offset: range.start, length, fin });
   }
 
+  /** Fills the packet. */
+  pad(): void {
+    if (this.roomBytes > 0) this.add({ type: 'padding', length: this.roomBytes });
+  }
+
   flush(): void {
     if (this.writer.length > 0) this.chunks.push(this.writer.take());
   }
@@ -173,16 +180,19 @@ export function buildPacket(
 ): Built | undefined {
   if (path.sealer.exhausted) return undefined;
   const isElsewhere = goesElsewhere(path, contents);
-  const limit = Math.min(
-    isElsewhere ? elsewhereLimit(path, contents.to) : packetLimit(session, path),
-    contents.limitBytes ?? Number.MAX_SAFE_INTEGER,
-  );
+  const most = isElsewhere ? elsewhereLimit(path, contents.to) : packetLimit(session, path);
+  const limit =
+    contents.padToBytes ?? Math.min(most, contents.limitBytes ?? Number.MAX_SAFE_INTEGER);
   const draft = new Draft(session.writer, limit - headerBytes(session, path) - AEAD_TAG_BYTES);
   if (draft.roomBytes <= 0) return undefined;
   // What the peer needs goes where the peer is known to be. If that is out of date, a copy of the
   // acknowledgement at the new address saves a round trip.
   const keepsAcks = isElsewhere || contents.keepsAcks === true;
   for (const frame of contents.frames ?? []) draft.add(frame);
+  if (contents.padToBytes !== undefined) {
+    draft.pad();
+    return seal(session, path, draft, contents, now);
+  }
   addAcks(session, path, draft, keepsAcks, now);
   if (!isElsewhere) addQueued(path.pinned, draft);
   if (contents.control === true) addQueued(session.control, draft);
@@ -328,6 +338,14 @@ function account(
   now: Instant,
 ): void {
   count(session, draft.pieces);
+  if (contents.padToBytes !== undefined) {
+    const number = path.recovery.nextNumber;
+    path.mtu?.probed(number, bytes, path.rtt.probeTimeoutMs(session.maxAckDelayMs), now);
+    path.recovery.skipNumber();
+    path.countSent(bytes, false, now);
+    return;
+  }
+  path.mtu?.sent(bytes);
   // Silence of an address that may be anyone's says nothing of the path.
   if (!draft.elicits || goesElsewhere(path, contents)) {
     path.recovery.skipNumber();

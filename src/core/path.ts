@@ -19,6 +19,7 @@ import type { Address, CarrierId, CarrierName, Instant, PathId } from './contrac
 import { DeliveryRate } from './delivery-rate.js';
 import { assert } from './errors.js';
 import { PathHealth } from './path-health.js';
+import { PathMtu, SPEC_BASE_DATAGRAM_BYTES } from './path-mtu.js';
 import { Recovery } from './recovery.js';
 import { RttEstimator } from './rtt.js';
 import type { Piece } from './streams/stream-table.js';
@@ -57,6 +58,8 @@ export interface PathStatistics {
   readonly bandwidth: number;
   readonly inFlightBytes: number;
   readonly congestionWindowBytes: number;
+  /** The largest packet that is sent now; on a datagram path what is known to pass. */
+  readonly packetBytes: number;
 }
 
 /** After a pause, this much may go at once. */
@@ -107,6 +110,8 @@ export class Path {
   readonly rate = new DeliveryRate();
   readonly recovery: Recovery;
   readonly health: PathHealth;
+  /** Datagram carriers: how large a packet may be. */
+  readonly mtu: PathMtu | undefined;
   readonly openedAt: Instant;
   /** Frames that must travel on this path. */
   readonly pinned: Frame[] = [];
@@ -153,6 +158,9 @@ export class Path {
     this.acks = new AckTracker(parts.maxAckDelayMs, parts.carrier.isStream);
     this.recovery = new Recovery(parts.carrier.isStream);
     this.health = new PathHealth(parts.now);
+    this.mtu = parts.carrier.isStream
+      ? undefined
+      : new PathMtu(parts.carrier.info.maxDatagramBytes ?? SPEC_BASE_DATAGRAM_BYTES);
     this.#state = parts.state;
     this.openedAt = parts.now;
     this.lastReceivedAt = parts.now;
@@ -210,7 +218,7 @@ export class Path {
 
   /** Whole packet sizes, header and tag included. */
   get packetBytes(): number {
-    if (!this.carrier.isStream) return this.carrier.info.maxDatagramBytes ?? DEFAULT_DATAGRAM_BYTES;
+    if (this.mtu !== undefined) return this.mtu.packetBytes;
     const { bandwidth, congestionWindowBytes } = this.congestion;
     if (bandwidth === 0) return STREAM_PACKET_INITIAL_BYTES;
     const wanted = Math.min(bandwidth * STREAM_PACKET_MS, congestionWindowBytes / 12);
@@ -258,12 +266,10 @@ export class Path {
       bandwidth: this.congestion.bandwidth,
       inFlightBytes: this.recovery.inFlightBytes,
       congestionWindowBytes: this.congestion.congestionWindowBytes,
+      packetBytes: this.packetBytes,
     };
   }
 }
-
-/** Passes nearly everywhere (RFC 9000 §14). */
-export const DEFAULT_DATAGRAM_BYTES = 1_200;
 
 /** What an owner of the session may know of a path. */
 export interface PathInfo {

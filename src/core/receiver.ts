@@ -25,7 +25,7 @@ import {
   SupersededError,
   WIRE_CODES,
 } from './errors.js';
-import { activate, closePath, packetsLost, pathProgressed } from './failure.js';
+import { activate, closePath, packetsLost, packetsSettled, pathProgressed } from './failure.js';
 import type { Path } from './path.js';
 import type { SentFrame } from './recovery.js';
 import { RttEstimator } from './rtt.js';
@@ -167,6 +167,8 @@ function takeAck(session: SessionState, frame: AckFrame, now: Instant): void {
     throw new PeerError('PROTOCOL_VIOLATION', 'it acknowledged a packet that was never sent', 0x02);
   }
   const { acked, spurious, largestAcked } = outcome;
+  path.mtu?.acknowledged(frame.ranges, path.recovery.packetThreshold);
+  packetsSettled(path, acked, []);
   if (acked.length === 0 && spurious.length === 0) return;
   if (largestAcked !== undefined) {
     const delayMs = Math.min(frame.delayUs / 1000, session.maxAckDelayMs);
@@ -248,6 +250,7 @@ function takeResponse(session: SessionState, data: Uint8Array, now: Instant): vo
 
 /** RFC 9000 §9.4: another network; what was learnt of the old one is void. */
 function resetEstimates(session: SessionState, path: Path): void {
+  path.mtu?.restart();
   path.congestion = createCongestion(path.carrier, session.options, path.packetBytes);
   path.rtt = new RttEstimator();
   path.recovery.resetReordering();

@@ -58,7 +58,8 @@ function nextUrgent(session: SessionState, now: Instant): Built | undefined {
       nextChallenge(session, path, now) ??
       nextPinned(session, path, now) ??
       nextProbe(session, path, now) ??
-      nextAck(session, path, now);
+      nextAck(session, path, now) ??
+      nextMtuProbe(session, path, now);
     if (built !== undefined) return built;
   }
   return undefined;
@@ -100,10 +101,19 @@ function ackCarrier(session: SessionState, path: Path): Path {
 function nextProbe(session: SessionState, path: Path, now: Instant): Built | undefined {
   if (!isProbeDue(session, path, now)) return undefined;
   path.health.probed(now);
-  const limitBytes = path.carrier.isStream ? MIN_CARRIER_SPACE_BYTES : path.packetBytes;
+  // Where larger packets vanish, a probe must not vanish with them.
+  const limitBytes = path.mtu?.baseBytes ?? MIN_CARRIER_SPACE_BYTES;
   const isAsked = path.carrier.isStream && path.recovery.outstandingCount > 0;
   const copies = isAsked || path.state === 'joining' ? [] : duplicates(session, limitBytes);
   return buildPacket(session, path, { frames: [PING], copies, limitBytes }, now);
+}
+
+/** protocol.md#packet-size: a packet of a size that is not known to pass, with nothing in it. */
+function nextMtuProbe(session: SessionState, path: Path, now: Instant): Built | undefined {
+  if (!path.isHealthy || path.addresses?.isValidated === false) return undefined;
+  const padToBytes = path.mtu?.nextProbeBytes(now);
+  if (padToBytes === undefined) return undefined;
+  return buildPacket(session, path, { frames: [PING], padToBytes }, now);
 }
 
 function isProbeDue(session: SessionState, path: Path, now: Instant): boolean {
@@ -387,7 +397,7 @@ export function nextTimeout(session: SessionState): Instant | undefined {
     const hasAckRoom = ackCarrier(session, path).carrierSpaceBytes >= ACK_PACKET_BYTES;
     if (path.acks.deadline !== undefined && hasAckRoom) next = Math.min(next, path.acks.deadline);
     if (recovery.lossAt !== undefined) next = Math.min(next, recovery.lossAt);
-    next = Math.min(next, silenceDeadline(session, path) ?? next);
+    next = Math.min(next, silenceDeadline(session, path) ?? next, path.mtu?.expiresAt ?? next);
     next = Math.min(next, path.addresses?.nextAt ?? next, keepAliveAt(session, path));
     if (path.state === 'suspect') next = Math.min(next, suspectProbeAt(path));
     // Where pacing had ended when we were asked, something else holds the data back.

@@ -39,7 +39,12 @@ import {
   pathIsSilent,
   silenceDeadline,
 } from './failure.js';
+<<<<<<< HEAD
 import { DEFAULT_DATAGRAM_BYTES, Path, type PathInfo, type PathStatus, pathInfo } from './path.js';
+=======
+import { Path, type PathState, type PathStatistics, type PathStatus } from './path.js';
+import { SPEC_BASE_DATAGRAM_BYTES } from './path-mtu.js';
+>>>>>>> 162ccbf (Datagram paths look for their MTU with probes of PADDING, and notice black holes)
 import { type Reception, receivePacket } from './receiver.js';
 import { nextTimeout, nextTransmit } from './sender.js';
 import {
@@ -290,7 +295,8 @@ export class Session {
       carrier.isStream || remote === undefined
         ? undefined
         : new AddressBook(remote, validated, role === 'server', random, now);
-    const packetBytes = carrier.info.maxDatagramBytes ?? DEFAULT_DATAGRAM_BYTES;
+    const limit = carrier.info.maxDatagramBytes ?? SPEC_BASE_DATAGRAM_BYTES;
+    const packetBytes = Math.min(limit, SPEC_BASE_DATAGRAM_BYTES);
     return new Path({
       id,
       carrier,
@@ -381,6 +387,7 @@ export class Session {
       if (path.recovery.lossAt !== undefined && now >= path.recovery.lossAt) {
         packetsLost(state, path, path.recovery.detectLost(path.rtt, now), now);
       }
+      path.mtu?.expire(now);
       const deadline = silenceDeadline(state, path);
       if (deadline !== undefined && now >= deadline) pathIsSilent(state, path, now);
       if (path.sealer.exhausted) {

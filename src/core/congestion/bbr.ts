@@ -42,7 +42,7 @@ type Mode = 'startup' | 'drain' | 'probeBandwidth' | 'probeRtt';
 
 export class Bbr implements CongestionController {
   readonly name = 'bbr';
-  readonly #packetBytes: number;
+  #packetBytes: number;
   readonly #bandwidth = new MaxFilter();
   #mode: Mode = 'startup';
   #window: number;
@@ -63,6 +63,10 @@ export class Bbr implements CongestionController {
   constructor(packetBytes: number) {
     this.#packetBytes = packetBytes;
     this.#window = INITIAL_WINDOW_PACKETS * packetBytes;
+  }
+
+  packetSizeChanged(packetBytes: number): void {
+    this.#packetBytes = packetBytes;
   }
 
   get congestionWindowBytes(): number {

@@ -35,6 +35,8 @@ export interface CongestionController {
   acknowledged(info: AckInfo, now: Instant): void;
   /** @param largestLostSentAt one reaction covers all losses of packets sent before it. */
   lost(lostBytes: number, largestLostSentAt: Instant, inFlightBytes: number, now: Instant): void;
+  /** The path's packets are of another size now. */
+  packetSizeChanged(packetBytes: number): void;
   /** A packet declared lost arrived after all. */
   lossWasSpurious(): void;
 }

@@ -28,7 +28,7 @@ const HYSTART_MIN_SAMPLES = 8;
 
 export class Cubic implements CongestionController {
   readonly name = 'cubic';
-  readonly #packetBytes: number;
+  #packetBytes: number;
   #window: number;
   #threshold = Number.POSITIVE_INFINITY;
   #windowMax = 0;
@@ -47,6 +47,10 @@ export class Cubic implements CongestionController {
   constructor(packetBytes: number) {
     this.#packetBytes = packetBytes;
     this.#window = INITIAL_WINDOW_PACKETS * packetBytes;
+  }
+
+  packetSizeChanged(packetBytes: number): void {
+    this.#packetBytes = packetBytes;
   }
 
   get congestionWindowBytes(): number {

@@ -159,6 +159,10 @@ export class StreamWindow implements CongestionController {
     // A stream carrier loses nothing until it dies.
   }
 
+  packetSizeChanged(): void {
+    // The carrier cuts its own packets.
+  }
+
   lossWasSpurious(): void {
     // See lost().
   }
