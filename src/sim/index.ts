@@ -18,6 +18,7 @@ export { NAT_MAX_MAPPINGS, Nat, type NatOptions, type Rebinding } from './nat.js
 export * from './network.js';
 export * from './packet.js';
 export { type Pipe, type PipeOptions, pipe } from './pipe.js';
+export { PlainTcpFlow, type PlainTcpSpec } from './plain-tcp.js';
 export * from './presets.js';
 export { Prng } from './prng.js';
 export { RandomApps, type Role, type StreamPlan } from './random-apps.js';

@@ -15,7 +15,9 @@ import {
   INITIAL_WINDOW_PACKETS,
   MAX_WINDOW_BYTES,
 } from './controller.js';
+import { CubicCurve, type CurveState } from './cubic-curve.js';
 import { MaxFilter } from './max-filter.js';
+import { QueueWatch } from './queue-watch.js';
 
 /** 2/ln 2: the smallest gain that doubles the sending rate each round. */
 const STARTUP_GAIN = 2.885;
@@ -38,6 +40,10 @@ const MIN_WINDOW_PACKETS_BBR = 4;
 /** Sends a little below the model, so that queues do not creep up. */
 const PACING_MARGIN = 0.99;
 
+/** A round that lost this share, and no fewer packets, was congested, whatever its round trip. */
+const CONGESTED_LOSS_SHARE = 0.05;
+const CONGESTED_LOSS_PACKETS = 8;
+
 type Mode = 'startup' | 'drain' | 'probeBandwidth' | 'probeRtt';
 
 export class Bbr implements CongestionController {
@@ -58,6 +64,15 @@ export class Bbr implements CongestionController {
   #cycleAt = 0;
   #probeRttUntil: number | undefined;
   #smoothedRttMs = 0;
+  #deliveredBytes = 0;
+  readonly #queue = new QueueWatch();
+  /**
+   * What a CUBIC flow would have in flight since the last congestion; `undefined` while none is
+   * near. The model alone would take from such a flow whatever it gives up.
+   */
+  #bound: CubicCurve | undefined;
+  #recoverySince = Number.NEGATIVE_INFINITY;
+  #undo: { readonly bound: CurveState | undefined } | undefined;
 
   /** @param packetBytes the path's packet size. */
   constructor(packetBytes: number) {
@@ -67,10 +82,11 @@ export class Bbr implements CongestionController {
 
   packetSizeChanged(packetBytes: number): void {
     this.#packetBytes = packetBytes;
+    if (this.#bound !== undefined) this.#bound.packetBytes = packetBytes;
   }
 
   get congestionWindowBytes(): number {
-    return this.#window;
+    return Math.min(this.#window, this.#bound?.windowBytes ?? MAX_WINDOW_BYTES);
   }
 
   get isStarting(): boolean {
@@ -108,7 +124,10 @@ export class Bbr implements CongestionController {
 
   acknowledged(info: AckInfo, now: Instant): void {
     this.#smoothedRttMs = info.smoothedRttMs;
+    this.#deliveredBytes = info.deliveredBytes;
+    this.#queue.sample(info.latestRttMs);
     const isRoundStart = this.#countRound(info);
+    if (isRoundStart) this.#queue.endRound(now);
     if (info.rate !== undefined) {
       if (!info.rate.isAppLimited || info.rate.bytesPerMs > this.#bandwidth.value) {
         this.#bandwidth.update(info.rate.bytesPerMs, this.#round, BANDWIDTH_ROUNDS);
@@ -118,6 +137,7 @@ export class Bbr implements CongestionController {
     this.#measureRtt(info, isRoundStart, now);
     this.#advance(info, now);
     this.#setWindow(info);
+    this.#growBound(info, now);
   }
 
   #countRound(info: AckInfo): boolean {
@@ -218,11 +238,38 @@ export class Bbr implements CongestionController {
     this.#window = Math.min(MAX_WINDOW_BYTES, Math.max(floor, this.#window));
   }
 
-  lost(lostBytes: number): void {
+  #growBound(info: AckInfo, now: Instant): void {
+    const bound = this.#bound;
+    if (bound === undefined || info.largestSentAt <= this.#recoverySince) return;
+    if (!info.isAppLimited) bound.grow(info.ackedBytes, info.smoothedRttMs, now);
+    // The model asks for less: whoever filled the queue has gone, or leaves us our share.
+    if (bound.windowBytes >= this.#window && this.#mode !== 'probeRtt') this.#bound = undefined;
+  }
+
+  lost(lostBytes: number, largestLostSentAt: Instant, inFlightBytes: number, now: Instant): void {
     this.#roundLostBytes += lostBytes;
+    if (largestLostSentAt <= this.#recoverySince || !this.#wasCongestion()) return;
+    this.#recoverySince = now;
+    this.#undo = { bound: this.#bound?.state };
+    const usedBytes = Math.min(this.congestionWindowBytes, inFlightBytes + lostBytes);
+    this.#bound ??= new CubicCurve(this.#packetBytes, usedBytes);
+    this.#bound.backOff(usedBytes);
+  }
+
+  #wasCongestion(): boolean {
+    if (this.#queue.isFull(this.#smoothedRttMs)) return true;
+    const lost = this.#roundLostBytes;
+    const total = lost + this.#deliveredBytes - this.#roundStartBytes;
+    return (
+      lost > CONGESTED_LOSS_SHARE * total && lost >= CONGESTED_LOSS_PACKETS * this.#packetBytes
+    );
   }
 
   lossWasSpurious(): void {
-    // Losses do not shrink the model, so there is nothing to take back.
+    const undo = this.#undo;
+    if (undo === undefined) return;
+    this.#undo = undefined;
+    if (undo.bound === undefined) this.#bound = undefined;
+    else this.#bound?.restore(undo.bound);
   }
 }
