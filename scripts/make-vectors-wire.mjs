@@ -125,6 +125,32 @@ const FRAMES = [
   ['application close at most', [{ type: 'close', application: true, code: MAX, reason: '' }]],
   ['path abandon', [{ type: 'pathAbandon', pathId: 2, code: 1 }]],
   ['path abandon, all at most', [{ type: 'pathAbandon', pathId: MAX_PATH_ID, code: MAX }]],
+  [
+    'server addresses',
+    [
+      {
+        type: 'serverAddresses',
+        sequence: 3,
+        avoidFirst: true,
+        addresses: ['192.0.2.7:7600', '[2001:db8::7]:7600', 'wss://roving.example/päth'],
+      },
+    ],
+  ],
+  [
+    'no server addresses',
+    [{ type: 'serverAddresses', sequence: MAX, avoidFirst: false, addresses: [] }],
+  ],
+  [
+    'server addresses at most',
+    [
+      {
+        type: 'serverAddresses',
+        sequence: 0,
+        avoidFirst: false,
+        addresses: [255, 255, 255, 247, ...Array(12).fill(1)].map((length) => 'a'.repeat(length)),
+      },
+    ],
+  ],
   ['path status available', [{ type: 'pathStatus', pathId: 1, sequence: 0, status: 'available' }]],
   ['path status backup', [{ type: 'pathStatus', pathId: 70, sequence: 300, status: 'backup' }]],
   [
@@ -194,6 +220,17 @@ const FRAMES_INVALID = [
   ['close with more reason than bytes', '1c 00 00 05 68656c6c', 'truncated', 0x1c],
   ['path abandon cut off', '20 00', 'truncated', 0x20],
   ['path abandon of path 2^32', '20 c000000100000000 00', 'path id beyond 2^32-1', 0x20],
+  ['server addresses, flag 2', '22 00 02 00', 'unknown flag', 0x22],
+  ['17 server addresses', `22 00 00 11 ${'0161'.repeat(17)}`, 'too many addresses', 0x22],
+  ['server address of no bytes', '22 00 00 01 00', 'empty address', 0x22],
+  ['server address of 256 bytes', `22 00 00 01 4100 ${'61'.repeat(256)}`, 'too long', 0x22],
+  [
+    'server addresses of 1025 bytes',
+    `22 00 00 05 ${`40ff${'61'.repeat(255)}`.repeat(4)} 05 ${'61'.repeat(5)}`,
+    'too long together',
+    0x22,
+  ],
+  ['server address cut off', '22 00 00 01 05 616263', 'truncated', 0x22],
   ['path status 2', '21 00 00 02', 'status neither 0 nor 1', 0x21],
   ['path status of path 2^32', '21 c000000100000000 00 00', 'path id beyond 2^32-1', 0x21],
   ['4097 frames', '01'.repeat(4097), 'more than 4096 frames', 0],

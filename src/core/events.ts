@@ -2,7 +2,8 @@
  * What a session tells its owner. The life of a session as a grammar:
  *
  *     session  := established activity* closed        (a client's may be `closed` alone)
- *     activity := path | stream | readable | writable | streamReset | streamStopped | streamClosed
+ *     activity := path | serverAddresses | stream | readable | writable
+ *               | streamReset | streamStopped | streamClosed
  *     path     := per path id: joining? active (suspect active)* closed
  *
  * `closed` is the last event. What had arrived before can still be read after it.
@@ -38,6 +39,12 @@ export type SessionEvent =
   | { readonly type: 'streamStopped'; readonly streamId: number; readonly code: number }
   /** Both directions have ended and all was acknowledged: the id means nothing any more. */
   | { readonly type: 'streamClosed'; readonly streamId: number }
+  /** The server has told where else it can be reached: the whole list (a client's session only). */
+  | {
+      readonly type: 'serverAddresses';
+      readonly addresses: readonly string[];
+      readonly avoidFirst: boolean;
+    }
   /**
    * The end. `error` is absent after a graceful close by either side, if all bytes that this end had
    * written were acknowledged; if the peer closed before, it is an `UndeliveredError`.

@@ -14,7 +14,7 @@ import type { Frame } from '../wire/index.js';
 import { AckTracker } from './ack-tracker.js';
 import type { AddressBook } from './address-book.js';
 import type { Carrier } from './carrier.js';
-import type { CongestionController } from './congestion/index.js';
+import { type CongestionController, DelayTrace } from './congestion/index.js';
 import type { Address, CarrierId, CarrierName, Instant, PathId } from './contract.js';
 import { DeliveryRate } from './delivery-rate.js';
 import { assert } from './errors.js';
@@ -60,6 +60,11 @@ export interface PathStatistics {
   readonly congestionWindowBytes: number;
   /** The largest packet that is sent now; on a datagram path what is known to pass. */
   readonly packetBytes: number;
+  /**
+   * Datagram paths: which part of one flow this path is in competition with others. 1: it shares its
+   * bottleneck with no other path of the session, as far as delays tell.
+   */
+  readonly bottleneckShare: number;
 }
 
 /** After a pause, this much may go at once. */
@@ -113,6 +118,10 @@ export class Path {
   /** Datagram carriers: how large a packet may be. */
   readonly mtu: PathMtu | undefined;
   readonly openedAt: Instant;
+  /** Round trips over time, to compare with those of other paths. */
+  delays = new DelayTrace();
+  /** Which part of a flow it is at its bottleneck; 1 if it shares it with no other path. */
+  #share = 1;
   /** Frames that must travel on this path. */
   readonly pinned: Frame[] = [];
   /** Data that another path carries and that shall go on this one too (scheduler `redundant`). */
@@ -225,6 +234,15 @@ export class Path {
     return Math.max(STREAM_PACKET_MIN_BYTES, Math.floor(wanted));
   }
 
+  get share(): number {
+    return this.#share;
+  }
+
+  set share(share: number) {
+    this.#share = share;
+    this.congestion.shareChanged(share);
+  }
+
   countSent(bytes: number, ackEliciting: boolean, now: Instant): void {
     this.counters.sentPackets += 1;
     this.counters.sentBytes += bytes;
@@ -267,6 +285,7 @@ export class Path {
       inFlightBytes: this.recovery.inFlightBytes,
       congestionWindowBytes: this.congestion.congestionWindowBytes,
       packetBytes: this.packetBytes,
+      bottleneckShare: this.#share,
     };
   }
 }

@@ -16,7 +16,7 @@ import {
   type JoinPacket,
   WireError,
 } from '../wire/index.js';
-import { createCongestion } from './congestion/index.js';
+import { createCongestion, type GroupMember } from './congestion/index.js';
 import type { Address, Instant, PathId } from './contract.js';
 import {
   ClosedByPeerError,
@@ -29,6 +29,7 @@ import { activate, closePath, packetsLost, packetsSettled, pathProgressed } from
 import type { Path } from './path.js';
 import type { SentFrame } from './recovery.js';
 import { RttEstimator } from './rtt.js';
+import { takeServerAddresses } from './server-addresses.js';
 import { closedGracefully, fail, finishClosed } from './session-end.js';
 import type { SessionState } from './session-state.js';
 
@@ -147,6 +148,8 @@ function takeFrame(
       return takeAbandon(session, frame.pathId as PathId, frame.code);
     case 'pathStatus':
       return takeStatus(session, frame.pathId as PathId, frame.sequence, frame.status);
+    case 'serverAddresses':
+      return takeServerAddresses(session, frame);
   }
 }
 
@@ -204,7 +207,32 @@ function takeAck(session: SessionState, frame: AckFrame, now: Instant): void {
     now,
   );
   path.wasWindowLimited = false;
+  if (largestAcked !== undefined && !path.carrier.isStream) watchBottlenecks(session, path, now);
   pathProgressed(session, path, acked, now);
+}
+
+/** Paths that share a bottleneck grow together as one flow would. */
+function watchBottlenecks(session: SessionState, path: Path, now: Instant): void {
+  const { latestRttMs, minRttMs } = path.rtt;
+  path.delays.sample(latestRttMs, now - minRttMs / 2);
+  if (!session.bottlenecks.isDue(now)) return;
+  const members = new Map<number, GroupMember>();
+  for (const other of session.paths.values()) {
+    if (!other.carrier.isStream && other.isHealthy) members.set(other.id, memberOf(other));
+  }
+  for (const [id, share] of session.bottlenecks.shares(members, now)) {
+    const other = session.paths.get(id as PathId);
+    if (other !== undefined) other.share = share;
+  }
+}
+
+function memberOf(path: Path): GroupMember {
+  return {
+    delays: path.delays,
+    windowBytes: path.congestion.congestionWindowBytes,
+    rttMs: path.rtt.smoothedRttMs,
+    isStarting: path.congestion.isStarting,
+  };
 }
 
 function arrived(session: SessionState, frames: readonly SentFrame[]): void {
@@ -252,6 +280,7 @@ function takeResponse(session: SessionState, data: Uint8Array, now: Instant): vo
 function resetEstimates(session: SessionState, path: Path): void {
   path.mtu?.restart();
   path.congestion = createCongestion(path.carrier, session.options, path.packetBytes);
+  path.congestion.shareChanged(path.share);
   path.rtt = new RttEstimator();
   path.recovery.resetReordering();
 }

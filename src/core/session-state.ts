@@ -7,6 +7,7 @@
 
 import type { CipherName, CryptoProvider, RandomSource } from '../crypto/index.js';
 import { type Frame, type Parameters, Writer } from '../wire/index.js';
+import { Bottlenecks } from './congestion/index.js';
 import type { Instant, PathId } from './contract.js';
 import type { SessionError } from './errors.js';
 import type { SessionEvent } from './events.js';
@@ -15,6 +16,7 @@ import { MAX_PENDING_ABANDONS, maxPendingControlFrames, type SessionOptions } fr
 import type { Path, PathStatus } from './path.js';
 import { RangeSet } from './range-set.js';
 import { SCHEDULERS, type Scheduler } from './scheduler/index.js';
+import type { ServerAddresses } from './server-addresses.js';
 import type { StreamTable } from './streams/stream-table.js';
 
 /**
@@ -29,7 +31,7 @@ export type Lifecycle = 'handshaking' | 'established' | 'finishing' | 'closing' 
 /** Of two frames about the same matter one is enough: the one with the higher limit. */
 function isSameMatter(a: Frame, b: Frame): boolean {
   if (a.type !== b.type) return false;
-  if (a.type === 'maxData') return true;
+  if (a.type === 'maxData' || a.type === 'serverAddresses') return true;
   if (a.type === 'maxStreams') return a.bidirectional === (b as typeof a).bidirectional;
   if (a.type === 'pathStatus' || a.type === 'pathAbandon') {
     return a.pathId === (b as typeof a).pathId;
@@ -41,7 +43,7 @@ function isSameMatter(a: Frame, b: Frame): boolean {
 }
 
 function limitOf(frame: Frame): number {
-  if (frame.type === 'pathStatus') return frame.sequence;
+  if (frame.type === 'pathStatus' || frame.type === 'serverAddresses') return frame.sequence;
   return 'maximum' in frame ? frame.maximum : 0;
 }
 
@@ -85,6 +87,7 @@ export class SessionState {
   /** More control frames wait than an honest peer can provoke. */
   isOverflowing = false;
   readonly joinRate = new JoinRate();
+  readonly bottlenecks = new Bottlenecks();
   readonly farewells: Farewell[] = [];
   /** Stream bytes put into packets: for the first time, and again. */
   readonly counters = { sentNewBytes: 0, sentAgainBytes: 0 };
@@ -103,6 +106,10 @@ export class SessionState {
   /** When we were last asked for something to send. */
   askedAt: Instant;
   lastPathId: PathId | undefined;
+  /** Server: the number of its next list of addresses. Client: what it was told last. */
+  addressesSequence = 0;
+  serverAddressesSequence: number | undefined;
+  serverAddresses: ServerAddresses | undefined;
   /** The CLOSE to repeat while `closing`, and until when. */
   closeFrame: Frame | undefined;
   closeDeadline: Instant | undefined;

@@ -6,22 +6,13 @@
  */
 
 import {
-  connectionId,
-  PacketOpener,
-  PacketSealer,
-  ReplayWindow,
-  trafficSecret,
-} from '../crypto/index.js';
-import {
   type DataPacket,
   type Frame,
   type JoinPacket,
   type Parameters,
   utf8Truncate,
 } from '../wire/index.js';
-import { AddressBook } from './address-book.js';
 import type { Carrier } from './carrier.js';
-import { createCongestion } from './congestion/index.js';
 import type { Address, CarrierId, Instant, PathId, Transmit } from './contract.js';
 import {
   AbortedError,
@@ -39,14 +30,11 @@ import {
   pathIsSilent,
   silenceDeadline,
 } from './failure.js';
-<<<<<<< HEAD
-import { DEFAULT_DATAGRAM_BYTES, Path, type PathInfo, type PathStatus, pathInfo } from './path.js';
-=======
-import { Path, type PathState, type PathStatistics, type PathStatus } from './path.js';
-import { SPEC_BASE_DATAGRAM_BYTES } from './path-mtu.js';
->>>>>>> 162ccbf (Datagram paths look for their MTU with probes of PADDING, and notice black holes)
+import { type Path, type PathInfo, type PathStatus, pathInfo } from './path.js';
+import { makePath } from './path-factory.js';
 import { type Reception, receivePacket } from './receiver.js';
 import { nextTimeout, nextTransmit } from './sender.js';
+import { type ServerAddresses, tellServerAddresses } from './server-addresses.js';
 import {
   closeRepeatAt,
   fail,
@@ -213,6 +201,24 @@ export class Session {
     this.#touch(this);
   }
 
+  /**
+   * A server tells the client where else it can be reached; the whole list, in place of the one
+   * before. The client's owner gets the event `serverAddresses`.
+   *
+   * @throws UsageError at a client, if the session has ended, or for more than 16 addresses, one
+   *   of more than 255 bytes, or more than 1024 bytes in all.
+   */
+  tellAddresses(told: ServerAddresses): void {
+    this.#needRunning();
+    tellServerAddresses(this.#state, told);
+    this.#touch(this);
+  }
+
+  /** What the server has told last, if anything. */
+  get serverAddresses(): ServerAddresses | undefined {
+    return this.#state.serverAddresses;
+  }
+
   // The end.
 
   /**
@@ -287,32 +293,7 @@ export class Session {
     validated: boolean,
     now: Instant,
   ): Path {
-    const { secret, crypto, cipher, role, options, random } = this.#state;
-    assert(secret !== undefined, 'paths need the keys of an established session');
-    const ours = role === 'client' ? 'c2s' : 's2c';
-    const theirs = role === 'client' ? 's2c' : 'c2s';
-    const addresses =
-      carrier.isStream || remote === undefined
-        ? undefined
-        : new AddressBook(remote, validated, role === 'server', random, now);
-    const limit = carrier.info.maxDatagramBytes ?? SPEC_BASE_DATAGRAM_BYTES;
-    const packetBytes = Math.min(limit, SPEC_BASE_DATAGRAM_BYTES);
-    return new Path({
-      id,
-      carrier,
-      addresses,
-      sealer: new PacketSealer(crypto, cipher, trafficSecret(crypto, secret, id, ours), {
-        updateAfterPackets: options.keyUpdatePackets,
-      }),
-      opener: new PacketOpener(crypto, cipher, trafficSecret(crypto, secret, id, theirs)),
-      replay: new ReplayWindow(),
-      sendConnectionId: connectionId(crypto, secret, id, ours),
-      receiveConnectionId: connectionId(crypto, secret, id, theirs),
-      congestion: createCongestion(carrier, options, packetBytes),
-      maxAckDelayMs: options.maxAckDelayMs,
-      state: role === 'client' && id !== 0 ? 'joining' : 'active',
-      now,
-    });
+    return makePath(this.#state, { id, carrier, remote, validated }, now);
   }
 
   /** @internal */

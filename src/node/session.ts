@@ -15,6 +15,7 @@ import {
   type PathState,
   type PathStatistics,
   type PathStatus,
+  type ServerAddresses,
   type Session,
   type SessionError,
   type SessionEvent,
@@ -99,6 +100,8 @@ export interface RovingSessionEvents {
   stream: [stream: RovingStream];
   /** A path is joining, active, suspect or closed. */
   path: [change: PathChange];
+  /** A client's session: the server has told where else it can be reached; the whole list. */
+  serverAddresses: [told: ServerAddresses];
   /** The last event. Without an error the session was closed gracefully, by either side. */
   close: [error: SessionError | undefined];
 }
@@ -338,6 +341,20 @@ export class RovingSession extends EventEmitter<RovingSessionEvents> {
     this.#driver.command((_endpoint, now) => this.#core.abort(code, reason, now));
   }
 
+  /**
+   * At a server: tells the client where else it can be reached, in place of what was told before.
+   * Addresses are those of tickets: `HOST:PORT`, or a `ws://` or `wss://` address.
+   *
+   * @throws UsageError at a client, and for more than 16 addresses or 1024 bytes of them.
+   */
+  tellAddresses(
+    addresses: readonly string[],
+    options: { readonly avoidFirst?: boolean } = {},
+  ): void {
+    const told = { addresses, avoidFirst: options.avoidFirst === true };
+    this.#driver.command(() => this.#core.tellAddresses(told));
+  }
+
   /** As {@link close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
@@ -351,6 +368,9 @@ export class RovingSession extends EventEmitter<RovingSessionEvents> {
         return this.#streams.openPending();
       case 'path':
         return this.#path(event);
+      case 'serverAddresses':
+        this.emit('serverAddresses', event);
+        return;
       case 'stream':
         return this.#accept(event.streamId, event.unidirectional);
       case 'closed':

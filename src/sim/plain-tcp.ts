@@ -46,7 +46,12 @@ export class PlainTcpFlow {
         connection.send([CHUNK.subarray(0, Math.min(room, CHUNK.length))]);
       }
     };
-    const writer = { onOpen: fill, onData: (): void => {}, onSpace: fill, onClosed: (): void => {} };
+    const writer = {
+      onOpen: fill,
+      onData: (): void => {},
+      onSpace: fill,
+      onClosed: (): void => {},
+    };
     const connection = connectTcp(client, `${path.serverAddress}:${port}`, writer, spec.tcp);
     this.connection = connection;
   }

@@ -114,6 +114,14 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
   }),
   fc.record({ type: fc.constant('pathAbandon' as const), pathId, code: integer }),
   fc.record({
+    type: fc.constant('serverAddresses' as const),
+    sequence: integer,
+    avoidFirst: fc.boolean(),
+    addresses: fc.array(fc.string({ minLength: 1, maxLength: 20, unit: 'grapheme-ascii' }), {
+      maxLength: 16,
+    }),
+  }),
+  fc.record({
     type: fc.constant('pathStatus' as const),
     pathId,
     sequence: integer,

@@ -126,6 +126,7 @@ function secondFrame(type: number, input: Input): Fields {
     const code = input.number();
     return { type: 'pathAbandon', pathId, code };
   }
+  if (type === 0x22) return secondAddresses(input);
   if (type === 0x21) {
     const pathId = input.pathId();
     const sequence = input.number();
@@ -165,6 +166,26 @@ function secondStream(type: number, input: Input): Fields {
   const data = (type & 0x02) !== 0 ? input.take(input.number()) : input.takeAll();
   if (offset + BigInt(data.length / 2) > LARGEST) throw new Error('data beyond 2^53-1');
   return { type: 'stream', streamId, offset: Number(offset), data, fin: (type & 0x01) !== 0 };
+}
+
+/** §7.9 */
+function secondAddresses(input: Input): Fields {
+  const sequence = input.number();
+  const flags = input.number();
+  if (flags !== 0 && flags !== 1) throw new Error('flags beyond 1');
+  const count = input.number();
+  if (count > 16) throw new Error('more than 16 addresses');
+  const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+  const addresses: string[] = [];
+  let sum = 0;
+  while (addresses.length < count) {
+    const length = input.number();
+    if (length < 1 || length > 255) throw new Error('address of a wrong length');
+    sum += length;
+    addresses.push(utf8.decode(Uint8Array.from(Buffer.from(input.take(length), 'hex'))));
+  }
+  if (sum > 1024) throw new Error('addresses of more than 1024 bytes');
+  return { type: 'serverAddresses', sequence, avoidFirst: flags === 1, addresses };
 }
 
 /** §7.6 */

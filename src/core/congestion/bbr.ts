@@ -41,7 +41,7 @@ const MIN_WINDOW_PACKETS_BBR = 4;
 const PACING_MARGIN = 0.99;
 
 /** A round that lost this share, and no fewer packets, was congested, whatever its round trip. */
-const CONGESTED_LOSS_SHARE = 0.05;
+const CONGESTED_LOSS_SHARE = 0.06;
 const CONGESTED_LOSS_PACKETS = 8;
 
 type Mode = 'startup' | 'drain' | 'probeBandwidth' | 'probeRtt';
@@ -55,6 +55,7 @@ export class Bbr implements CongestionController {
   #round = 0;
   #roundEndBytes = 0;
   #roundLostBytes = 0;
+  #roundStartedAt = 0;
   #roundStartBytes = 0;
   #fullBandwidth = 0;
   #fullRounds = 0;
@@ -64,13 +65,13 @@ export class Bbr implements CongestionController {
   #cycleAt = 0;
   #probeRttUntil: number | undefined;
   #smoothedRttMs = 0;
-  #deliveredBytes = 0;
   readonly #queue = new QueueWatch();
   /**
    * What a CUBIC flow would have in flight since the last congestion; `undefined` while none is
    * near. The model alone would take from such a flow whatever it gives up.
    */
   #bound: CubicCurve | undefined;
+  #share = 1;
   #recoverySince = Number.NEGATIVE_INFINITY;
   #undo: { readonly bound: CurveState | undefined } | undefined;
 
@@ -83,6 +84,11 @@ export class Bbr implements CongestionController {
   packetSizeChanged(packetBytes: number): void {
     this.#packetBytes = packetBytes;
     if (this.#bound !== undefined) this.#bound.packetBytes = packetBytes;
+  }
+
+  shareChanged(share: number): void {
+    this.#share = share;
+    if (this.#bound !== undefined) this.#bound.share = share;
   }
 
   get congestionWindowBytes(): number {
@@ -124,9 +130,8 @@ export class Bbr implements CongestionController {
 
   acknowledged(info: AckInfo, now: Instant): void {
     this.#smoothedRttMs = info.smoothedRttMs;
-    this.#deliveredBytes = info.deliveredBytes;
     this.#queue.sample(info.latestRttMs);
-    const isRoundStart = this.#countRound(info);
+    const isRoundStart = this.#countRound(info, now);
     if (isRoundStart) this.#queue.endRound(now);
     if (info.rate !== undefined) {
       if (!info.rate.isAppLimited || info.rate.bytesPerMs > this.#bandwidth.value) {
@@ -140,22 +145,30 @@ export class Bbr implements CongestionController {
     this.#growBound(info, now);
   }
 
-  #countRound(info: AckInfo): boolean {
+  #countRound(info: AckInfo, now: Instant): boolean {
     if (info.rate === undefined || info.rate.priorDeliveredBytes < this.#roundEndBytes) {
       return false;
     }
     this.#round += 1;
     this.#roundEndBytes = info.deliveredBytes;
-    if (!this.#filled) this.#filled = this.#wasRoundLossy(info);
+    if (!this.#filled) {
+      this.#filled = this.#wasRoundLossy(info, STARTUP_LOSS_SHARE, STARTUP_LOSS_PACKETS);
+    } else if (
+      this.#recoverySince < this.#roundStartedAt &&
+      this.#wasRoundLossy(info, CONGESTED_LOSS_SHARE, CONGESTED_LOSS_PACKETS)
+    ) {
+      this.#backOff(info.inFlightBytes, now);
+    }
+    this.#roundStartedAt = now;
     this.#roundStartBytes = info.deliveredBytes;
     this.#roundLostBytes = 0;
     return true;
   }
 
-  #wasRoundLossy(info: AckInfo): boolean {
+  #wasRoundLossy(info: AckInfo, share: number, packets: number): boolean {
     const lost = this.#roundLostBytes;
     const total = lost + info.deliveredBytes - this.#roundStartBytes;
-    return lost > STARTUP_LOSS_SHARE * total && lost >= STARTUP_LOSS_PACKETS * this.#packetBytes;
+    return lost > share * total && lost >= packets * this.#packetBytes;
   }
 
   #checkFull(info: AckInfo): void {
@@ -184,6 +197,8 @@ export class Bbr implements CongestionController {
   #advance(info: AckInfo, now: Instant): void {
     if (this.#mode === 'startup' && this.#filled) this.#mode = 'drain';
     if (this.#mode === 'drain' && info.inFlightBytes <= this.#bdpBytes()) {
+      // What was sent before, and is lost, was lost to a queue of our own.
+      this.#recoverySince = now;
       this.#enterProbeBandwidth(now);
     }
     if (this.#mode === 'probeBandwidth') this.#advanceCycle(info, now);
@@ -248,21 +263,19 @@ export class Bbr implements CongestionController {
 
   lost(lostBytes: number, largestLostSentAt: Instant, inFlightBytes: number, now: Instant): void {
     this.#roundLostBytes += lostBytes;
-    if (largestLostSentAt <= this.#recoverySince || !this.#wasCongestion()) return;
-    this.#recoverySince = now;
-    this.#undo = { bound: this.#bound?.state };
-    const usedBytes = Math.min(this.congestionWindowBytes, inFlightBytes + lostBytes);
-    this.#bound ??= new CubicCurve(this.#packetBytes, usedBytes);
-    this.#bound.backOff(usedBytes);
+    if (largestLostSentAt <= this.#recoverySince) return;
+    if (this.#queue.isFull(this.#smoothedRttMs)) this.#backOff(inFlightBytes + lostBytes, now);
   }
 
-  #wasCongestion(): boolean {
-    if (this.#queue.isFull(this.#smoothedRttMs)) return true;
-    const lost = this.#roundLostBytes;
-    const total = lost + this.#deliveredBytes - this.#roundStartBytes;
-    return (
-      lost > CONGESTED_LOSS_SHARE * total && lost >= CONGESTED_LOSS_PACKETS * this.#packetBytes
-    );
+  #backOff(inFlightBytes: number, now: Instant): void {
+    // While it starts it fills queues by itself, and looks at losses by itself.
+    if (this.#mode === 'startup' || this.#mode === 'drain') return;
+    this.#recoverySince = now;
+    this.#undo = { bound: this.#bound?.state };
+    const usedBytes = Math.min(this.congestionWindowBytes, inFlightBytes);
+    this.#bound ??= new CubicCurve(this.#packetBytes, usedBytes);
+    this.#bound.share = this.#share;
+    this.#bound.backOff(usedBytes);
   }
 
   lossWasSpurious(): void {

@@ -37,6 +37,11 @@ export interface CongestionController {
   lost(lostBytes: number, largestLostSentAt: Instant, inFlightBytes: number, now: Instant): void;
   /** The path's packets are of another size now. */
   packetSizeChanged(packetBytes: number): void;
+  /**
+   * Which part of a flow this path is at its bottleneck, above 0 and up to 1: it grows accordingly
+   * when it competes.
+   */
+  shareChanged(share: number): void;
   /** A packet declared lost arrived after all. */
   lossWasSpurious(): void;
 }

@@ -10,6 +10,7 @@ import { type AckInfo, type CongestionController, INITIAL_WINDOW_PACKETS } from 
 import { CubicCurve, type CurveState } from './cubic-curve.js';
 
 export { CUBIC_BETA, CUBIC_C } from './cubic-curve.js';
+
 /** RFC 9002 §7.7: sent a little faster than the window allows, so that it stays the limit. */
 const PACING_GAIN = 1.25;
 const PACING_GAIN_SLOW_START = 2;
@@ -37,6 +38,10 @@ export class Cubic implements CongestionController {
 
   packetSizeChanged(packetBytes: number): void {
     this.#curve.packetBytes = packetBytes;
+  }
+
+  shareChanged(share: number): void {
+    this.#curve.share = share;
   }
 
   get congestionWindowBytes(): number {
@@ -84,7 +89,8 @@ export class Cubic implements CongestionController {
       HYSTART_MAX_RISE_MS,
       Math.max(HYSTART_MIN_RISE_MS, this.#lastRoundMinRttMs / 8),
     );
-    if (this.#roundMinRttMs >= this.#lastRoundMinRttMs + rise) this.#threshold = this.#curve.windowBytes;
+    if (this.#roundMinRttMs >= this.#lastRoundMinRttMs + rise)
+      this.#threshold = this.#curve.windowBytes;
   }
 
   lost(_lostBytes: number, largestLostSentAt: Instant, _inFlight: number, now: Instant): void {

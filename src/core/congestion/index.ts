@@ -16,6 +16,7 @@ export function createCongestion(
 }
 
 export { Bbr } from './bbr.js';
+export { Bottlenecks, DelayTrace, type GroupMember } from './bottlenecks.js';
 export type { AckInfo, CongestionController } from './controller.js';
 export { Cubic } from './cubic.js';
 export { StreamWindow } from './stream-window.js';

@@ -159,6 +159,10 @@ export class StreamWindow implements CongestionController {
     // A stream carrier loses nothing until it dies.
   }
 
+  shareChanged(): void {
+    // The carrier competes by its own rules.
+  }
+
   packetSizeChanged(): void {
     // The carrier cuts its own packets.
   }

@@ -8,6 +8,7 @@ import { Reader } from '../reader.js';
 import { utf8Decode } from '../utf8.js';
 import { decodeAck } from './ack.js';
 import { readPathId } from './path-id.js';
+import { decodeServerAddresses } from './server-addresses.js';
 import { decodeStream } from './stream.js';
 import {
   type CloseFrame,
@@ -31,6 +32,7 @@ import {
   TYPE_PATH_STATUS,
   TYPE_PING,
   TYPE_RESET_STREAM,
+  TYPE_SERVER_ADDRESSES,
   TYPE_STOP_SENDING,
   TYPE_STREAM,
   TYPE_STREAM_LAST,
@@ -104,6 +106,8 @@ function decodeControl(reader: Reader, type: number): Frame {
       return { type: 'pathAbandon', pathId: readPathId(reader), code: reader.varint() };
     case TYPE_PATH_STATUS:
       return decodePathStatus(reader);
+    case TYPE_SERVER_ADDRESSES:
+      return decodeServerAddresses(reader);
     default:
       throw reader.error('unknown type');
   }

@@ -9,6 +9,7 @@ import { varintLength } from '../varint.js';
 import type { Writer } from '../writer.js';
 import { ackLength, encodeAck } from './ack.js';
 import { writePathId } from './path-id.js';
+import { encodeServerAddresses, serverAddressesLength } from './server-addresses.js';
 import { streamHeaderLength, writeStreamHeader } from './stream.js';
 import {
   type CloseFrame,
@@ -94,6 +95,9 @@ export function encodeFrame(writer: Writer, frame: Frame): void {
       writer.varint(frame.sequence);
       writer.uint8(frame.status === 'available' ? 0 : 1);
       break;
+    case 'serverAddresses':
+      encodeServerAddresses(writer, frame);
+      break;
   }
 }
 
@@ -135,6 +139,8 @@ export function encodedLength(frame: Frame): number {
       return 1 + varintLength(frame.pathId) + varintLength(frame.code);
     case 'pathStatus':
       return 2 + varintLength(frame.pathId) + varintLength(frame.sequence);
+    case 'serverAddresses':
+      return serverAddressesLength(frame);
   }
 }
 

@@ -25,6 +25,7 @@ export const TYPE_CLOSE = 0x1c;
 export const TYPE_APPLICATION_CLOSE = 0x1d;
 export const TYPE_PATH_ABANDON = 0x20;
 export const TYPE_PATH_STATUS = 0x21;
+export const TYPE_SERVER_ADDRESSES = 0x22;
 
 /** The most ranges in an ACK, the first one counted (protocol.md#ack). */
 export const SPEC_MAX_ACK_RANGES = 64;
@@ -37,6 +38,11 @@ export const SPEC_MAX_CLOSE_REASON_BYTES = 256;
 export const SPEC_MAX_STREAMS = 2 ** 51;
 /** The highest path id (protocol.md#join-path). */
 export const SPEC_MAX_PATH_ID = 2 ** 32 - 1;
+/** The most addresses that a server tells (protocol.md#server-addresses). */
+export const SPEC_MAX_SERVER_ADDRESSES = 16;
+/** The longest of them, and all of them together, in bytes: they fit into any packet. */
+export const SPEC_MAX_SERVER_ADDRESS_BYTES = 255;
+export const SPEC_MAX_SERVER_ADDRESSES_BYTES = 1_024;
 /** Bytes of data in PATH_CHALLENGE and PATH_RESPONSE (protocol.md#challenge). */
 export const PATH_CHALLENGE_BYTES = 8;
 /**
@@ -158,6 +164,16 @@ export interface PathStatusFrame {
   readonly status: 'available' | 'backup';
 }
 
+/** protocol.md#server-addresses: the whole list; an earlier one is void. */
+export interface ServerAddressesFrame {
+  readonly type: 'serverAddresses';
+  readonly sequence: number;
+  /** No further path to the address by which the session was established. */
+  readonly avoidFirst: boolean;
+  /** As in a ticket; at most 16, of 1 to 255 bytes as UTF-8, 1024 together. */
+  readonly addresses: readonly string[];
+}
+
 export type Frame =
   | PaddingFrame
   | PingFrame
@@ -172,7 +188,8 @@ export type Frame =
   | PathResponseFrame
   | CloseFrame
   | PathAbandonFrame
-  | PathStatusFrame;
+  | PathStatusFrame
+  | ServerAddressesFrame;
 
 /** Whether a packet with this frame must be acknowledged (protocol.md#frames). */
 export function isAckEliciting(frame: Frame): boolean {
