@@ -4,7 +4,11 @@ import type { Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { connectInMemory, type RovingSession, UsageError } from '../../src/node/index.js';
 import { ServiceHost } from '../../src/service/index.js';
-import { LocalForward, type TunnelConnection } from '../../src/tunnel/index.js';
+import {
+  LocalForward,
+  TUNNEL_SESSION_OPTIONS,
+  type TunnelConnection,
+} from '../../src/tunnel/index.js';
 import { turns } from '../helpers/node-pair.js';
 import {
   fate,
@@ -134,6 +138,31 @@ describe('a local forward', () => {
       expect(before).toBeLessThan(bytes.length - 32 * MIB);
       while (host === undefined) await turns(1);
       expect((await readAll(host)).length).toBe(bytes.length);
+    }));
+});
+
+describe('programs that do not read', () => {
+  const options = { client: TUNNEL_SESSION_OPTIONS, server: TUNNEL_SESSION_OPTIONS };
+
+  it('hold up no other connection of their session', () =>
+    withTunnel(options, async (scene) => {
+      const bytes = Buffer.alloc(48 * MIB);
+      const flood = await scene.serve((socket) => void socket.end(bytes));
+      const echoPort = await scene.serve(echo);
+      const stalled = await forwardTo(scene, flood);
+      const lively = await forwardTo(scene, echoPort);
+      for (let i = 0; i < 2; i++) scene.dial(stalled.localPort).pause();
+      let before = -1;
+      for (;;) {
+        const { sentBytes } = scene.far.connections.counts;
+        if (sentBytes > 0 && sentBytes === before) break;
+        before = sentBytes;
+        await turns(2000);
+      }
+      expect(before).toBeLessThan(2 * bytes.length);
+      const socket = scene.dial(lively.localPort);
+      socket.write('still here');
+      expect((await readBytes(socket, 10)).toString()).toBe('still here');
     }));
 });
 
