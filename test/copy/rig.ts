@@ -1,16 +1,24 @@
 /** Two sessions in one process, one of which serves a temporary folder, and trees of files. */
 import { createHash } from 'node:crypto';
-import { lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import {
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+} from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { filesService } from '../../src/copy/index.js';
-import { connectInMemory, type RovingSession } from '../../src/node/index.js';
+import { connectInMemory, type InMemoryPair, type RovingSession } from '../../src/node/index.js';
 import { ServiceHost } from '../../src/service/index.js';
 
 export interface CopyRig {
   readonly client: RovingSession;
   readonly server: RovingSession;
+  readonly carriers: InMemoryPair['carriers'];
   /** The folder that is served. */
   readonly served: string;
   /** A folder of the client's. */
@@ -25,14 +33,13 @@ export async function withCopyRig(
   grants: (base: string) => string[] = (base) => [`files:${join(base, 'served')}`],
 ): Promise<void> {
   const base = mkdtempSync(join(tmpdir(), 'roving-copy-'));
-  const { mkdirSync } = await import('node:fs');
   const [served, own] = [join(base, 'served'), join(base, 'own')];
   mkdirSync(served);
   mkdirSync(own);
-  const { client, server } = await connectInMemory();
+  const { client, server, carriers } = await connectInMemory();
   try {
     new ServiceHost([filesService()]).attach(server, grants(base));
-    await run({ client, server, served, own, base });
+    await run({ client, server, carriers, served, own, base });
   } finally {
     for (const session of [client, server]) if (!session.isClosed) session.abort();
     await rm(base, { recursive: true, force: true });
