@@ -6,7 +6,7 @@ import { CopyError } from './errors.js';
 import type { Folder } from './folder.js';
 import type { Attributes } from './messages.js';
 
-/** Content goes into records of so much; larger ones gained nothing (benchmarks/copy.mjs). */
+/** Content goes into records of so much: some packets' worth, and two of them are all that a copy holds. */
 export const CHUNK_BYTES = 256 * 1024;
 
 /** Not through a symbolic link, and without waiting for whoever might open the other end of a pipe. */

@@ -9,7 +9,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { copyFile, type FileHandle, open, rename } from 'node:fs/promises';
 import { CopyError, protocolError } from './errors.js';
-import type { Folder } from './folder.js';
+import { type Folder, lookFor } from './folder.js';
 import { type Attributes, MAX_BLOCKS, MIN_BLOCK_BYTES } from './messages.js';
 import type { Settings } from './options.js';
 import {
@@ -25,6 +25,8 @@ import {
 const READ_BYTES = 1024 * 1024;
 /** What a piece costs beside its content: a peer may send single bytes. */
 const PIECE_BYTES = 256;
+/** Times as near as this are the same: file systems and Node keep fractions of different length. */
+const SAME_TIME_SECONDS = 0.001;
 const PART_MODE = 0o600;
 const OPEN_FLAGS = constants.O_RDWR | constants.O_NOFOLLOW;
 const CREATE_FLAGS = OPEN_FLAGS | constants.O_CREAT | constants.O_EXCL;
@@ -246,9 +248,9 @@ export class FileWriter implements PartOwner {
 
   /** Stops, and keeps what another attempt can go on with. */
   async interrupt(): Promise<void> {
-    const isWorthIt = (): boolean => this.#written >= MIN_RESUMED_BYTES;
-    if ((await this.#stop()) && !isWorthIt()) {
-      await removePart(this.#target.folder, this.#partName);
+    if (await this.#stop()) {
+      const isUseful = this.#written >= MIN_RESUMED_BYTES && !(await isThere(this.#target));
+      if (!isUseful) await removePart(this.#target.folder, this.#partName);
     }
     await this.#close();
   }
@@ -273,6 +275,16 @@ export class FileWriter implements PartOwner {
     this.#target.folder.release();
   }
 }
+
+/** Whether the file is at its place: another copy may have been faster. */
+export async function isThere(target: Pick<FileTarget, WhatIsCompared>): Promise<boolean> {
+  const stats = await lookFor(target.folder, target.name).catch(() => undefined);
+  if (stats?.isFile() !== true || Number(stats.size) !== target.size) return false;
+  const difference = Number(stats.mtimeNs) / 1e9 - target.attributes.modified;
+  return Math.abs(difference) <= SAME_TIME_SECONDS;
+}
+
+type WhatIsCompared = 'folder' | 'name' | 'size' | 'attributes';
 
 /** So large that there are at most {@link MAX_BLOCKS} of them. */
 export function blockBytes(have: number): number {

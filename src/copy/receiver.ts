@@ -7,8 +7,7 @@
 
 import type { Destination, Spot } from './destination.js';
 import { CopyError, protocolError, reasonOf } from './errors.js';
-import { blockBytes, FileWriter, WriteBudget } from './file-writer.js';
-import { lookFor } from './folder.js';
+import { blockBytes, FileWriter, isThere, WriteBudget } from './file-writer.js';
 import {
   CONSEQUENCE,
   type FileMessage,
@@ -30,8 +29,6 @@ export const MAX_UNWRITTEN_BYTES = 8 * 1024 * 1024;
 const MAX_ENTRIES = 2 * MAX_WAITING_ENTRIES;
 /** The sender is told of the progress of a large file in steps of so much. */
 const PROGRESS_BYTES = 1024 * 1024;
-/** Times as near as this are the same: file systems and Node keep fractions of different length. */
-const SAME_TIME_SECONDS = 0.001;
 
 export interface ReceiverSetup {
   readonly reader: RecordReader;
@@ -251,7 +248,8 @@ export class Receiver {
     const { folder, name } = spot;
     if (name === undefined) throw new CopyError('ERR_COPY_NAME', 'a file needs a name');
     file.spot = { folder, name };
-    if (this.#setup.settings.update && (await this.#isUnchanged(file, name))) {
+    const { update } = this.#setup.settings;
+    if (update && (await isThere({ folder, name, size, attributes: file.announced }))) {
       return this.#done(file, true);
     }
     let have = 0;
@@ -267,13 +265,6 @@ export class Receiver {
     this.#send({ type: 'want', id, have, block });
     if (file.writer === undefined || have === 0) return;
     for await (const hash of file.writer.checks(have)) this.#send({ type: 'check', id, hash });
-  }
-
-  async #isUnchanged(file: ReceivedFile, name: Buffer): Promise<boolean> {
-    const { size, modified } = file.announced;
-    const stats = file.spot === undefined ? undefined : await lookFor(file.spot.folder, name);
-    if (stats?.isFile() !== true || Number(stats.size) !== size) return false;
-    return Math.abs(Number(stats.mtimeNs) / 1e9 - modified) <= SAME_TIME_SECONDS;
   }
 
   #writer(file: ReceivedFile, folder: Spot['folder'], name: Buffer): FileWriter {

@@ -7,7 +7,9 @@ import { describe, expect, it } from 'vitest';
 import { copyFromRemote, copyToRemote } from '../../src/copy/index.js';
 import { type CopyRig, describeTree, noise, partsIn, withCopyRig } from './rig.js';
 
-const RUNS = 12;
+/** Replay a failure with the seed that it printed: `SEED=7 npx vitest run test/copy/trees.test.ts`. */
+const seed = Number(process.env['SEED'] ?? 20_264);
+const numRuns = 12;
 
 type Operation =
   | { readonly type: 'write'; readonly path: string; readonly size: number; readonly mode: number }
@@ -133,6 +135,6 @@ describe.each([true, false])('a tree that changes between copies (upload: %s)', 
           expect(partsIn(isUpload ? rig.served : rig.own)).toEqual([]);
         }),
       ),
-      { numRuns: RUNS },
+      { seed, numRuns },
     ));
 });
