@@ -5,15 +5,11 @@
  * @module
  */
 
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { createServer, KeyRing, Ticket } from 'roving';
+import { createKeyRing, createServer, Ticket } from 'roving';
 
 const MAX_GAP_CHECKED_MS = 60_000;
-
-function random(length) {
-  return new Uint8Array(randomBytes(length));
-}
 
 /** Hashes and counts what passes, and notes the longest time without a byte. */
 function watch(stream) {
@@ -46,13 +42,11 @@ function receive(session, target) {
 }
 
 process.once('message', async ({ target, ports }) => {
-  const keys = new KeyRing(random(32), random(32));
-  const entry = { keyId: random(8), secret: random(32), name: 'demonstration', grants: [] };
-  keys.add(entry);
+  const keys = createKeyRing();
   const server = createServer({ keys }, (session) => receive(session, target));
   for (let i = 0; i < ports; i++) await server.listen({ host: '127.0.0.1', port: 0 });
   const { addresses } = server;
-  const ticket = Ticket.format({ ...entry, doorKey: keys.doorKey, addresses });
-  process.send({ type: 'ready', ticket, addresses });
+  const ticket = Ticket.issue(keys, { name: 'demonstration', addresses });
+  process.send({ type: 'ready', ticket: Ticket.format(ticket), addresses });
   process.once('disconnect', () => server.close());
 });

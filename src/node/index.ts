@@ -121,4 +121,4 @@ export {
 } from './session.js';
 export { MAX_PENDING_STREAMS } from './session-streams.js';
 export { RovingStream, type RovingStreamOptions } from './stream.js';
-export { Ticket } from './ticket.js';
+export { createKeyRing, type IssueOptions, Ticket } from './ticket.js';

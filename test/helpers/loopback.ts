@@ -1,15 +1,14 @@
 /** A server and clients on this machine's loopback, over real sockets. */
-import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import {
   type ConnectOptions,
   connect,
+  createKeyRing,
   createServer,
-  KeyRing,
   type ListenOptions,
   type RovingServer,
   type RovingSession,
-  type Ticket,
+  Ticket,
 } from '../../src/node/index.js';
 
 export interface Loopback {
@@ -21,23 +20,17 @@ export interface Loopback {
   connect(options?: ConnectOptions): Promise<RovingSession>;
 }
 
-export function random(length: number): Uint8Array {
-  return new Uint8Array(randomBytes(length));
-}
-
 /** Closes the server and all clients afterwards, whatever happens. */
 export async function withLoopback(
   action: (loopback: Loopback) => Promise<void>,
   options: ListenOptions = {},
 ): Promise<void> {
-  const keys = new KeyRing(random(32), random(32));
-  const entry = { keyId: random(8), secret: random(32), name: 'test', grants: [] };
-  keys.add(entry);
+  const keys = createKeyRing();
   const accepted: RovingSession[] = [];
   const clients: RovingSession[] = [];
   const server = createServer({ keys }, (session) => accepted.push(session));
   await server.listen({ host: '127.0.0.1', port: 0, ...options });
-  const ticket = { ...entry, doorKey: keys.doorKey, addresses: server.addresses };
+  const ticket = Ticket.issue(keys, { name: 'test', addresses: server.addresses });
   try {
     await action({
       server,
