@@ -195,6 +195,13 @@ export class Session {
     this.#touch(this);
   }
 
+  /** Asks a path for a sign of life. @throws UsageError if there is no such path. */
+  probePath(pathId: PathId): void {
+    const { health } = this.#path(pathId);
+    health.probesWanted = Math.max(1, health.probesWanted);
+    this.#touch(this);
+  }
+
   /** Closes a path for good; what is under way on it goes elsewhere. */
   abandonPath(pathId: PathId): void {
     closePath(this.#state, this.#path(pathId), 'abandoned', { tellPeer: 0 });

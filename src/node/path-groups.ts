@@ -20,10 +20,13 @@ export interface GroupedPath {
   readonly route: Route;
   readonly sentBytes: number;
   readonly receivedBytes: number;
+  readonly receivedPackets: number;
   readonly rttMs: number;
 }
 
 export interface GroupActions {
+  /** Asks for a sign of life; `receivedPackets` will show it. */
+  probe(pathId: PathId): void;
   /** A path is for need only from now on, or for use. */
   setBackup(pathId: PathId, isBackup: boolean): void;
   /** So many further connections shall run beside that of this TCP route. */
@@ -51,6 +54,8 @@ export class PathGroups {
   readonly #actions: GroupActions;
   readonly #groups = new Map<string, Group>();
   readonly #backups = new Map<PathId, boolean>();
+  /** Paths that shall be used if they are alive, with what they had received when they were asked. */
+  readonly #asked = new Map<PathId, number>();
   /** What each path had moved when it was last looked at. */
   readonly #moved = new Map<PathId, { readonly sent: number; readonly received: number }>();
 
@@ -63,20 +68,42 @@ export class PathGroups {
    * none of these is healthy. To be called when a path has become active or is no longer.
    */
   choose(active: readonly GroupedPath[]): void {
-    const ranked = active.map(({ pathId, route }) => ({
-      pathId,
-      local: route.near ?? route.local,
-      rank: this.#rank(route, active),
+    const ranked = active.map((path) => ({
+      ...path,
+      local: path.route.near ?? path.route.local,
+      rank: this.#rank(path.route, active),
     }));
-    for (const { pathId, local, rank } of ranked) {
+    for (const path of ranked) {
+      const { pathId, local, rank } = path;
       const isBackup = ranked.some((one) => one.local === local && one.rank < rank);
+      if (isBackup) this.#asked.delete(pathId);
       if ((this.#backups.get(pathId) ?? false) === isBackup) continue;
+      const canWait = ranked.some((one) => one.local !== local);
+      if (!isBackup && canWait && !this.#isAlive(path)) continue;
       this.#backups.set(pathId, isBackup);
       this.#actions.setBackup(pathId, isBackup);
     }
     for (const pathId of this.#backups.keys()) {
-      if (!active.some((path) => path.pathId === pathId)) this.#backups.delete(pathId);
+      if (active.some((path) => path.pathId === pathId)) continue;
+      this.#backups.delete(pathId);
+      this.#asked.delete(pathId);
     }
+  }
+
+  /**
+   * What has silenced a better path has most likely silenced those beside it too, which nobody has
+   * noticed since they stood by. As long as others carry the data, they have to answer first.
+   */
+  #isAlive({ pathId, receivedPackets }: GroupedPath): boolean {
+    const before = this.#asked.get(pathId);
+    if (before === undefined) {
+      this.#asked.set(pathId, receivedPackets);
+      this.#actions.probe(pathId);
+      return false;
+    }
+    if (receivedPackets === before) return false;
+    this.#asked.delete(pathId);
+    return true;
   }
 
   #rank(route: Route, active: readonly GroupedPath[]): number {
@@ -101,7 +128,7 @@ export class PathGroups {
       if (base === undefined) continue;
       if (this.#sampleGroup(key, base.route, paths, now)) hasChanged = true;
     }
-    if (hasChanged) this.choose(active);
+    if (hasChanged || this.#asked.size > 0) this.choose(active);
   }
 
   #sampleGroup(key: string, base: Route, paths: readonly GroupedPath[], now: number): boolean {

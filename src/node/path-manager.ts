@@ -98,6 +98,7 @@ export class PathManager {
     this.#session = session;
     this.#options = options;
     this.#groups = new PathGroups({
+      probe: (pathId) => session.probePath(pathId),
       setBackup: (pathId, isBackup) => {
         session.setPathStatus(pathId, isBackup ? 'backup' : 'available');
       },
@@ -360,8 +361,8 @@ export class PathManager {
     return this.#session.paths.flatMap(({ pathId, carrierId, state, statistics }) => {
       const route = this.#byCarrier.get(carrierId)?.route;
       if (route === undefined || state !== 'active') return [];
-      const { sentBytes, receivedBytes, smoothedRttMs: rttMs } = statistics;
-      return [{ pathId, route, sentBytes, receivedBytes, rttMs }];
+      const { sentBytes, receivedBytes, receivedPackets, smoothedRttMs: rttMs } = statistics;
+      return [{ pathId, route, sentBytes, receivedBytes, receivedPackets, rttMs }];
     });
   }
 }

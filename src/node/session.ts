@@ -292,6 +292,12 @@ export class RovingSession extends EventEmitter<RovingSessionEvents> {
     this.#driver.command(() => this.#core.abandonPath(pathId));
   }
 
+  /** @internal Asks a path for a sign of life, which its statistics will show. */
+  probePath(pathId: PathId): void {
+    if (!this.#core.paths().some((path) => path.pathId === pathId)) return;
+    this.#driver.command(() => this.#core.probePath(pathId));
+  }
+
   /** Tells both ends that a path is for need only, or for use. Nothing if there is no such path. */
   setPathStatus(pathId: PathId, status: PathStatus): void {
     if (!this.#core.paths().some((path) => path.pathId === pathId)) return;

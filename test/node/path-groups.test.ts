@@ -9,13 +9,16 @@ const LTE = '198.51.100.7';
 
 function path(id: number, route: Pick<Route, 'carrier'> & Partial<Route>): GroupedPath {
   const full = { local: WIFI, ...SERVER, ...route };
-  return { pathId: id as PathId, route: full, sentBytes: 0, receivedBytes: 0, rttMs: 20 };
+  const moved = { sentBytes: 0, receivedBytes: 0, receivedPackets: 0 };
+  return { pathId: id as PathId, route: full, ...moved, rttMs: 20 };
 }
 
 class Scene {
   readonly backups = new Map<number, boolean>();
   readonly extras: string[] = [];
+  readonly probed: number[] = [];
   readonly groups = new PathGroups({
+    probe: (pathId) => this.probed.push(pathId),
     setBackup: (pathId, isBackup) => this.backups.set(pathId, isBackup),
     setExtraConnections: (route, count) => this.extras.push(`${routeKey(route).trim()} +${count}`),
   });
@@ -55,6 +58,17 @@ describe('of the paths of one local address', () => {
   it('an unbound one counts as of the address that it leaves from', () => {
     const unbound = path(0, { carrier: 'udp', local: undefined, near: WIFI });
     expect(new Scene().choose(unbound, path(1, { carrier: 'tcp' }))).toEqual([0]);
+  });
+
+  it('one that stood by has to answer before it is used, while others carry the data', () => {
+    const scene = new Scene();
+    const elsewhere = path(0, { carrier: 'tcp', local: LTE });
+    const standby = path(2, { carrier: 'udp' });
+    expect(scene.choose(elsewhere, path(1, { carrier: 'tcp' }), standby)).toEqual([2]);
+    expect(scene.choose(elsewhere, standby)).toEqual([2]);
+    expect(scene.probed).toEqual([2]);
+    expect(scene.choose(elsewhere, { ...standby, receivedPackets: 1 })).toEqual([]);
+    expect(scene.probed).toEqual([2]);
   });
 
   it('a way through a proxy is the last', () => {
