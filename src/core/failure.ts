@@ -57,6 +57,8 @@ export function packetsLost(
   }
   path.counters.lostPackets += lost.length;
   packetsSettled(path, [], lost);
+  // Where nothing gets through, what is lost are probes: that is darkness, not congestion.
+  if (path.state !== 'active') return;
   path.congestion.lost(bytes, largestSentAt as Instant, path.recovery.inFlightBytes, now);
 }
 

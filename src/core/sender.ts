@@ -101,6 +101,8 @@ function ackCarrier(session: SessionState, path: Path): Path {
 function nextProbe(session: SessionState, path: Path, now: Instant): Built | undefined {
   if (!isProbeDue(session, path, now)) return undefined;
   path.health.probed(now);
+  // Probes are few, whatever the path could carry: they say nothing of its rate.
+  path.rate.limitedByApplication(path.recovery.inFlightBytes);
   // Where larger packets vanish, a probe must not vanish with them.
   const limitBytes = path.mtu?.baseBytes ?? MIN_CARRIER_SPACE_BYTES;
   const isAsked = path.carrier.isStream && path.recovery.outstandingCount > 0;

@@ -51,3 +51,30 @@ describe('data on a path that fails while the other one is in doubt', () => {
     }
   });
 });
+
+describe('a path that was dark when it was opened', () => {
+  // Its lost probes were taken for congestion, and their rate for that of the path: when it came to
+  // light it waited seconds between two packets (found in a network that was dark for half a minute).
+  it('is as fast as any new one when it comes to light', () => {
+    const bed = new Bed({
+      seed: 6,
+      paths: ['light', 'dark'].map((name) => ({
+        name,
+        carrier: 'udp',
+        maxDatagramBytes: DATAGRAM_BYTES,
+        link: symmetric({ rateMbps: 20, rttMs: 40 }),
+      })),
+    });
+    bed.paths.get('dark')?.set({ black: true });
+    bed.connect();
+    expect(bed.establish()).toBe(true);
+    const reader = new Reader(bed.server);
+    bed.world.run({ forMs: 4_000 });
+    bed.paths.get('light')?.set({ black: true });
+    new BulkSender(bed.client, { bytes: 1_000_000 });
+    bed.world.run({ forMs: 6_000 });
+    bed.paths.get('dark')?.set({ black: false });
+    bed.world.run({ until: () => reader.endedStreams > 0, forMs: 1_500 });
+    expect(reader.readBytes).toBe(1_000_000);
+  });
+});
