@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { expect } from 'vitest';
-import { KeyRing, type Ticket } from '../../src/core/index.js';
+import { type EndpointLimits, KeyRing, type Ticket } from '../../src/core/index.js';
 import { parseAddress } from '../../src/node/addresses.js';
 import type { Carrier, CarrierSink } from '../../src/node/carriers/carrier.js';
 import { bindUdp, type UdpCarrier } from '../../src/node/carriers/udp.js';
@@ -81,7 +81,9 @@ export class Stranger {
   }
 
   async closed(): Promise<string> {
-    if (!this.isClosed) await once(this.socket, 'close');
+    if (this.isClosed) return this.received;
+    // Not by `once`, which a reset would reject.
+    await new Promise<void>((resolve) => this.socket.once('close', () => resolve()));
     return this.received;
   }
 }
@@ -128,6 +130,7 @@ export interface ServerBed {
 export async function serve(
   cleanup: Cleanup,
   options: Partial<ListenTcpOptions> = {},
+  endpointLimits: Partial<EndpointLimits> = {},
 ): Promise<ServerBed> {
   const keyRing = new KeyRing(randomBytes(32), randomBytes(32));
   const [keyId, secret] = [new Uint8Array(randomBytes(8)), new Uint8Array(randomBytes(32))];
@@ -135,6 +138,7 @@ export async function serve(
   const sessions: RovingSession[] = [];
   const driver: Driver = new Driver({
     keyRing,
+    limits: endpointLimits,
     onAccepted: (core) => {
       const session = new RovingSession(driver, core);
       session.on('stream', (stream) => stream.on('error', () => undefined).pipe(stream));
