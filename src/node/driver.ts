@@ -7,6 +7,7 @@
 
 import { randomBytes } from 'node:crypto';
 import {
+  type Address,
   type CarrierId,
   drain,
   Endpoint,
@@ -62,6 +63,8 @@ export class Driver implements Host<EndpointEvent> {
   #timerAt = NEVER;
   #timer: NodeJS.Timeout | undefined;
   #immediate: NodeJS.Immediate | undefined;
+  /** For datagrams that have come in, after those that come with them. */
+  #flushSoon: NodeJS.Immediate | undefined;
 
   constructor(options: DriverOptions = {}) {
     const { onAccepted, ...config } = options;
@@ -99,7 +102,8 @@ export class Driver implements Host<EndpointEvent> {
     carrier.unref?.();
     carrier.open({
       onReceive: (bytes, remote) => {
-        this.#input((now) => this.endpoint.receive(id, bytes, now, remote));
+        if (carrier.kind === 'datagram') this.#datagram(id, bytes, remote);
+        else this.#input((now) => this.endpoint.receive(id, bytes, now, remote));
       },
       onWritable: (bytes) => {
         this.#input((now) => this.endpoint.grantSend(id, bytes, now));
@@ -171,12 +175,28 @@ export class Driver implements Host<EndpointEvent> {
     this.#timer = undefined;
     clearImmediate(this.#immediate);
     this.#immediate = undefined;
+    clearImmediate(this.#flushSoon);
+    this.#flushSoon = undefined;
   }
 
   #input(action: (now: Instant) => void): void {
     if (this.#isClosed) return;
     action(this.now);
     this.#touch();
+  }
+
+  /**
+   * Node calls back for each datagram of those that it reads in a row, and microtasks run in between.
+   * What comes out is drained once for all of them: one acknowledgement for many, and many
+   * packets sent at a time.
+   */
+  #datagram(id: CarrierId, bytes: Uint8Array, remote: Address | undefined): void {
+    if (this.#isClosed) return;
+    this.endpoint.receive(id, bytes, this.now, remote);
+    this.#flushSoon ??= setImmediate(() => {
+      this.#flushSoon = undefined;
+      this.#flush();
+    });
   }
 
   #touch(): void {
