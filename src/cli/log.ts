@@ -58,7 +58,12 @@ export function logger(...category: readonly string[]): Logger {
 }
 
 const formatJson = getJsonLinesFormatter({ categorySeparator: '.', properties: 'nest:fields' });
-const formatText = getTextFormatter({ timestamp: 'time', category: '.', level: 'full' });
+const formatText = getTextFormatter({
+  timestamp: 'time',
+  category: '.',
+  level: 'full',
+  value: 'bare',
+});
 
 /** @internal A line with its end. */
 export function formatRecord(record: LogRecord, json: boolean): string {

@@ -1,8 +1,123 @@
-/** Not there yet. @module */
+/** `roving serve`: sessions for all who have a ticket. @module */
 
-import { EXIT } from '../exit-codes.js';
-import { CliError } from '../failure.js';
+import type { Logger } from '@logtape/logtape';
+import { createServer, type RovingServer, type RovingSession } from '../../node/index.js';
+import { DEFAULT_PORT, parseGrants, parseHostPort } from '../arguments.js';
+import { sessionOptions } from '../client.js';
+import { failUsage } from '../failure.js';
+import { configureLog, logger } from '../log.js';
+import { announce } from '../output.js';
+import type { SessionOptionValues } from '../program-options.js';
+import { keysForFirstTry, keysFromFile, type ServeKeys } from '../serve-keys.js';
+import { createServices, type ServerServices } from '../serve-services.js';
+import { stopSignal, untilStopped } from '../signals.js';
+import { noteSession, offerStatus } from '../status-report.js';
+import { Trace } from '../trace.js';
 
-export async function serve(..._args: unknown[]): Promise<void> {
-  throw new CliError(EXIT.UNAVAILABLE, 'this verb is not there yet');
+export interface ServeValues extends SessionOptionValues {
+  readonly keys?: string;
+  readonly listen?: readonly string[];
+  readonly advertise?: readonly string[];
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly allow?: readonly string[];
+}
+
+export async function serve(values: ServeValues): Promise<void> {
+  configureLog({ level: values.logLevel, json: values.json === true });
+  const log = logger('serve');
+  const signal = stopSignal();
+  const places = parsePlaces(values.listen);
+  const trace = values.trace === undefined ? undefined : await Trace.open(values.trace, 'server');
+  let server: RovingServer | undefined;
+  const keys = await openKeys(values, log, (keyId) => server?.revoke(keyId, true));
+  const reload = (): void => void keys.reload();
+  process.on('SIGHUP', reload);
+  server = createServer({ keys: keys.keyRing, session: sessionOptions(values) });
+  const running = server;
+  const services = createServices(() => running);
+  try {
+    running.on('session', (session) => accept(session, { log, services, trace }));
+    running.on('error', (error) => log.error('an address failed: {error}', { error }));
+    for (const place of places) await running.listen(place);
+    await keys.listening(running.addresses);
+    const stopStatus = await offerStatus(
+      {
+        verb: 'serve',
+        sessions: () => running.sessions,
+        listening: () => running.addresses,
+        connections: () => services.connections(),
+      },
+      log,
+    );
+    announce(`ready ${running.addresses.map((address) => `tcp+udp ${address}`).join(', ')}`);
+    await untilStopped(signal);
+    log.info('stopping: {count} sessions are told', { count: running.sessions.size });
+    stopStatus();
+  } finally {
+    process.off('SIGHUP', reload);
+    keys.close();
+    await running.close();
+    await trace?.close();
+  }
+}
+
+function parsePlaces(texts: readonly string[] = []): { host?: string; port: number }[] {
+  if (texts.length === 0) return [{ port: DEFAULT_PORT }];
+  return texts.map((text) => {
+    // `:7600` and `*:7600` mean all addresses.
+    const { host, port } = parseHostPort(text.replace(/^\*?(?=:\d+$)/, '0.0.0.0'), {
+      option: '--listen',
+      defaultPort: DEFAULT_PORT,
+      allowZero: true,
+    });
+    return { host, port };
+  });
+}
+
+async function openKeys(
+  values: ServeValues,
+  log: Logger,
+  onRevoked: (keyId: Uint8Array) => void,
+): Promise<ServeKeys> {
+  const { keys: path, allow } = values;
+  if (path === undefined) {
+    return keysForFirstTry(parseGrants(allow ?? []), (ticket) => announceFirstTry(ticket));
+  }
+  if (allow !== undefined) {
+    return failUsage('--allow is for a first try without --keys; keys have theirs in the key file');
+  }
+  return keysFromFile(path, log, (key) => onRevoked(key.keyId));
+}
+
+function announceFirstTry(path: string): void {
+  announce('no --keys: this server has one key, which is gone when it ends. To try it from here:');
+  announce(`  roving bench --ticket ${path}`);
+}
+
+interface SessionParts {
+  readonly log: Logger;
+  readonly services: ServerServices;
+  readonly trace: Trace | undefined;
+}
+
+function accept(session: RovingSession, { log, services, trace }: SessionParts): void {
+  const { name = '?', grants = [] } = session.key ?? {};
+  const from = session.paths[0]?.remote;
+  noteSession(session);
+  trace?.follow(session);
+  services.host.attach(session, grants);
+  log.info('session of key {key} from {from}', { key: name, from });
+  session.on('path', ({ pathId, state, reason }) => {
+    log.debug('session of key {key}: path {pathId} is {state}: {reason}', {
+      key: name,
+      pathId,
+      state,
+      reason,
+    });
+  });
+  session.once('close', (error) => {
+    if (error === undefined) log.info('session of key {key} is closed', { key: name });
+    else log.info('session of key {key} has ended: {error}', { key: name, error });
+  });
 }

@@ -1,0 +1,168 @@
+/**
+ * What the verbs of a client have in common: the ticket, the session and its end, logs and traces.
+ *
+ * @module
+ */
+
+import type { Logger } from '@logtape/logtape';
+import {
+  type ConnectOptions,
+  connect,
+  pathsOf,
+  type RovingSession,
+  type SessionOptions,
+  type Ticket,
+  UsageError,
+} from '../node/index.js';
+import { parseDuration } from './arguments.js';
+import { EXIT } from './exit-codes.js';
+import { CliError } from './failure.js';
+import { configureLog, logger } from './log.js';
+import type { ClientOptionValues, SessionOptionValues } from './program-options.js';
+import { stopSignal } from './signals.js';
+import { noteSession } from './status-report.js';
+import { readTicket } from './ticket-source.js';
+import { Trace } from './trace.js';
+
+/** How long the end of a session may take to reach the server. */
+const CLOSE_TIMEOUT_MS = 2_000;
+
+/** A client that is ready to connect. */
+export class Client {
+  readonly log: Logger;
+  readonly signal: AbortSignal = stopSignal();
+  readonly ticket: Ticket;
+  readonly #options: ConnectOptions;
+  readonly #trace: Trace | undefined;
+  readonly #sessions = new Set<RovingSession>();
+
+  private constructor(
+    log: Logger,
+    ticket: Ticket,
+    options: ConnectOptions,
+    trace: Trace | undefined,
+  ) {
+    this.log = log;
+    this.ticket = ticket;
+    this.#options = options;
+    this.#trace = trace;
+  }
+
+  /** @throws CliError for arguments, the ticket, or the trace. */
+  static async open(verb: string, values: ClientOptionValues): Promise<Client> {
+    configureLog({ level: values.logLevel, json: values.json === true });
+    // Arguments first: whoever has to type a ticket in must not find out about them afterwards.
+    const options = connectOptions(values);
+    const ticket = await readTicket(values.ticket);
+    const trace = values.trace === undefined ? undefined : await Trace.open(values.trace, 'client');
+    return new Client(logger(verb), ticket, options, trace);
+  }
+
+  /** The sessions that are open. */
+  get sessions(): ReadonlySet<RovingSession> {
+    return this.#sessions;
+  }
+
+  /**
+   * Connects, and logs and traces what becomes of the session.
+   *
+   * @throws CliError with what can be done about it.
+   */
+  async connect(extra: ConnectOptions = {}): Promise<RovingSession> {
+    const { signal } = this;
+    signal.throwIfAborted();
+    let session: RovingSession;
+    try {
+      session = await connect(this.ticket, { ...this.#options, ...extra, signal });
+    } catch (error) {
+      this.#trace?.write('session:failed', { error });
+      throw asUsage(error);
+    }
+    this.#sessions.add(session);
+    noteSession(session);
+    this.#trace?.follow(session);
+    const { log } = this;
+    log.info('connected: {paths} paths so far', { paths: session.paths.length });
+    session.on('path', ({ pathId, state, reason, local }) => {
+      log.info('path {pathId} ({local}) is {state}: {reason}', { pathId, local, state, reason });
+    });
+    session.once('close', (error) => {
+      this.#sessions.delete(session);
+      if (error === undefined) log.info('the session is closed');
+      else log.info('the session has ended: {error}', { error });
+    });
+    return session;
+  }
+
+  /** Dials everything again at once, as after a change that the system did not tell of. */
+  redial(): void {
+    for (const session of this.#sessions) pathsOf(session)?.redial();
+  }
+
+  /** Ends the sessions, in good order if that takes no time to speak of, and the trace. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#sessions].map(closeSession));
+    await this.#trace?.close();
+  }
+}
+
+/** Runs an action with a client, and closes it whatever happens. */
+export async function withClient<T>(
+  verb: string,
+  values: ClientOptionValues,
+  action: (client: Client) => Promise<T>,
+): Promise<T> {
+  const client = await Client.open(verb, values);
+  try {
+    return await action(client);
+  } catch (error) {
+    // What a signal has stopped may fail in many ways; the signal is the reason.
+    throw client.signal.aborted ? client.signal.reason : error;
+  } finally {
+    await client.close();
+  }
+}
+
+async function closeSession(session: RovingSession): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, CLOSE_TIMEOUT_MS);
+  });
+  await Promise.race([session.close().catch(() => undefined), late]);
+  clearTimeout(timer);
+  if (session.isClosed) return;
+  session.abort(0, 'the program has ended');
+  // It goes out before the process ends.
+  await new Promise((resolve) => setImmediate(resolve));
+}
+
+export function sessionOptions({ scheduler }: SessionOptionValues): Partial<SessionOptions> {
+  return scheduler === undefined ? {} : { scheduler };
+}
+
+function connectOptions(values: ClientOptionValues): ConnectOptions {
+  const { carrier, path, via, connectTimeout } = values;
+  return {
+    ...sessionOptions(values),
+    connectTimeoutMs: parseDuration(connectTimeout, '--connect-timeout'),
+    ...(carrier === undefined ? {} : { carriers: [...new Set(carrier)] }),
+    ...(path === undefined ? {} : { paths: path }),
+    ...(via === undefined ? {} : { via: checkProxy(via) }),
+  };
+}
+
+function checkProxy(via: string): string {
+  const protocol = URL.canParse(via) ? new URL(via).protocol : '';
+  if (/^(https?|socks[45]?[ah]?):$/.test(protocol)) return via;
+  throw new CliError(
+    EXIT.USAGE,
+    '--via wants a proxy such as http://HOST:PORT or socks5://HOST:PORT',
+    'ERR_USAGE',
+  );
+}
+
+/** What is wrong with a ticket's addresses is no wrong use of the command. */
+function asUsage(error: unknown): unknown {
+  if (!(error instanceof UsageError) || !/ticket/.test(error.message)) return error;
+  return new CliError(EXIT.DATA, error.message, 'ERR_TICKET');
+}
