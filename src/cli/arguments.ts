@@ -104,9 +104,16 @@ export function parseExpiry(text: string, now = Date.now()): Date {
   return date;
 }
 
-/** Kinds of grants, and whether an argument follows after a colon. */
-const GRANTS: Readonly<Record<string, 'none' | 'folder'>> = { forward: 'none', files: 'folder' };
-const GRANT_HELP = '--allow knows forward and files:DIR, separated by commas';
+/** Kinds of grants, and what may follow after a colon. */
+const GRANTS: Readonly<Record<string, 'place' | 'folder'>> = {
+  forward: 'place',
+  listen: 'place',
+  files: 'folder',
+  'files-ro': 'folder',
+};
+const GRANT_HELP =
+  '--allow knows forward, forward:HOST:PORT, listen:PORT, files:DIR and files-ro:DIR, ' +
+  'separated by commas';
 
 /** `forward,files:DIR`; folders become absolute, since a server may be started elsewhere. */
 export function parseGrants(texts: readonly string[]): string[] {
@@ -117,13 +124,11 @@ export function parseGrants(texts: readonly string[]): string[] {
 function parseGrant(grant: string): string {
   const colon = grant.indexOf(':');
   const kind = colon < 0 ? grant : grant.slice(0, colon);
-  const argument = colon < 0 ? undefined : grant.slice(colon + 1);
+  const argument = colon < 0 ? '' : grant.slice(colon + 1);
   const rule = GRANTS[kind];
   if (rule === undefined) return failUsage(`${GRANT_HELP}; it does not know ${kind}`);
-  if (rule === 'none' && argument !== undefined) return failUsage(`${kind} takes no argument`);
-  if (rule === 'none') return grant;
-  if (argument === undefined || argument === '')
-    return failUsage('files needs a folder: files:DIR');
+  if (rule === 'place') return grant;
+  if (argument === '') return failUsage(`${kind} needs a folder: ${kind}:DIR`);
   return `${kind}:${resolve(argument)}`;
 }
 

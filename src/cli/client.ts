@@ -35,6 +35,8 @@ export class Client {
   readonly #options: ConnectOptions;
   readonly #trace: Trace | undefined;
   readonly #sessions = new Set<RovingSession>();
+  #ending: Error | undefined;
+  #isClosing = false;
 
   private constructor(
     log: Logger,
@@ -78,6 +80,7 @@ export class Client {
       this.#trace?.write('session:failed', { error });
       throw asUsage(error);
     }
+    this.#ending = undefined;
     this.#sessions.add(session);
     noteSession(session);
     this.#trace?.follow(session);
@@ -88,10 +91,16 @@ export class Client {
     });
     session.once('close', (error) => {
       this.#sessions.delete(session);
+      if (!this.#isClosing) this.#ending = error ?? closedByServer();
       if (error === undefined) log.info('the session is closed');
       else log.info('the session has ended: {error}', { error });
     });
     return session;
+  }
+
+  /** What ended the last session, if it has ended and that was not asked for here. */
+  get ending(): Error | undefined {
+    return this.#ending;
   }
 
   /** Dials everything again at once, as after a change that the system did not tell of. */
@@ -101,6 +110,7 @@ export class Client {
 
   /** Ends the sessions, in good order if that takes no time to speak of, and the trace. */
   async close(): Promise<void> {
+    this.#isClosing = true;
     await Promise.all([...this.#sessions].map(closeSession));
     await this.#trace?.close();
   }
@@ -116,8 +126,8 @@ export async function withClient<T>(
   try {
     return await action(client);
   } catch (error) {
-    // What a signal has stopped may fail in many ways; the signal is the reason.
-    throw client.signal.aborted ? client.signal.reason : error;
+    // What a signal has stopped, or what used a session that is gone, may fail in many ways.
+    throw client.signal.aborted ? client.signal.reason : (client.ending ?? error);
   } finally {
     await client.close();
   }
@@ -159,6 +169,11 @@ function checkProxy(via: string): string {
     '--via wants a proxy such as http://HOST:PORT or socks5://HOST:PORT',
     'ERR_USAGE',
   );
+}
+
+function closedByServer(): CliError {
+  const message = 'the server has closed the session: it was stopped, or is being restarted';
+  return new CliError(EXIT.UNAVAILABLE, message, 'ERR_CLOSED_BY_PEER');
 }
 
 /** What is wrong with a ticket's addresses is no wrong use of the command. */

@@ -148,7 +148,7 @@ export async function updateKeyFile(
   const target = await realpath(path).catch(() => path);
   const release = await lock(target);
   try {
-    const before = await readKeyFile(target).catch((error: NodeJS.ErrnoException) => {
+    const before = await readKeyFile(path).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return undefined;
       throw error;
     });

@@ -16,7 +16,7 @@ const GROUP_AND_OTHERS = 0o077;
 /** `$XDG_RUNTIME_DIR/roving`, or `~/.roving/run`. */
 export function runFolder(environment: NodeJS.ProcessEnv = process.env): string {
   const runtime = environment['XDG_RUNTIME_DIR'];
-  if (runtime !== undefined && runtime.startsWith('/')) return join(runtime, 'roving');
+  if (runtime?.startsWith('/')) return join(runtime, 'roving');
   return join(environment['HOME'] ?? homedir(), '.roving', 'run');
 }
 
