@@ -170,7 +170,10 @@ function addCopy(program: Command): void {
   const copy = program
     .command('cp')
     .description('copy files and folders, either way; goes on where it was when it is run again')
-    .argument('<paths...>', 'sources, then the destination; the far side is written remote:PATH');
+    .argument('<paths...>', 'sources, then the destination; the far side is written remote:PATH')
+    .option('-u, --update', 'leave files alone that are there with the same size and time')
+    .option('-r', 'accepted as by scp: folders are always copied with what is in them')
+    .option('-p', 'accepted as by scp: modes and times are always kept');
   addClientOptions(copy)
     .addHelpText('after', EXAMPLE('roving cp --ticket laptop.ticket photos remote:backup/'))
     .action(async (paths, options) => (await import('./verbs/cp.js')).copyVerb(paths, options));

@@ -1,5 +1,6 @@
 /** What a server offers; the grants of each key decide who may use it. @module */
 
+import { filesService } from '../copy/index.js';
 import type { RovingServer } from '../node/index.js';
 import { benchService, observeService } from '../probe/index.js';
 import { ServiceHost } from '../service/index.js';
@@ -12,7 +13,7 @@ export interface ServerServices {
 
 export function createServices(_server: () => RovingServer): ServerServices {
   return {
-    host: new ServiceHost([benchService(), observeService()]),
+    host: new ServiceHost([benchService(), observeService(), filesService()]),
     connections: () => [],
   };
 }

@@ -1,8 +1,209 @@
-/** Not there yet. @module */
+/** `roving cp`: files and folders, to the server or from it. @module */
 
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  CopyError,
+  type CopyProgress,
+  type CopyResult,
+  copyFromRemote,
+  copyToRemote,
+} from '../../copy/index.js';
+import type { RovingSession } from '../../node/index.js';
+import { type Client, withClient } from '../client.js';
 import { EXIT } from '../exit-codes.js';
-import { CliError } from '../failure.js';
+import { CliError, failUsage } from '../failure.js';
+import { formatBytes, formatDuration, formatRate, printable } from '../format.js';
+import { LiveLines, pathLines, progressBar, wantsLive } from '../live.js';
+import { PathMeter } from '../meter.js';
+import { note, printJson } from '../output.js';
+import type { ClientOptionValues } from '../program-options.js';
+import { offerStatus } from '../status-report.js';
 
-export async function copyVerb(..._args: unknown[]): Promise<void> {
-  throw new CliError(EXIT.UNAVAILABLE, 'this verb is not there yet');
+const LIVE_INTERVAL_MS = 250;
+/** A copy that breaks off and has not moved a byte since the last time is tried so often. */
+const MAX_IDLE_ATTEMPTS = 5;
+const RETRY_DELAY_MS = 500;
+const REMOTE = /^remote:/;
+
+export interface CopyValues extends ClientOptionValues {
+  readonly update?: boolean;
+}
+
+/** A copy as the arguments ask for it. */
+interface Order {
+  readonly direction: 'to' | 'from';
+  readonly sources: readonly string[];
+  readonly destination: string;
+}
+
+export async function copyVerb(paths: readonly string[], values: CopyValues): Promise<void> {
+  const order = readOrder(paths);
+  await withClient('cp', values, async (client) => {
+    const progress = new Progress(values, order);
+    const stopStatus = await offerStatus(
+      { verb: 'cp', sessions: () => client.sessions, forwards: () => [progress.line()] },
+      client.log,
+    );
+    let result: CopyResult;
+    try {
+      result = await copyUntilDone(client, order, values, progress);
+    } finally {
+      progress.close();
+      stopStatus();
+    }
+    tell(result, values, progress);
+  });
+}
+
+/** @throws CliError if the far side is named nowhere, on both sides, or by some sources only. */
+function readOrder(paths: readonly string[]): Order {
+  const sources = paths.slice(0, -1);
+  const destination = paths.at(-1) ?? '';
+  if (sources.length === 0) return failUsage('cp wants SRC... DST; the far side is remote:PATH');
+  const isRemote = (path: string): boolean => REMOTE.test(path);
+  const remoteCount = sources.filter(isRemote).length;
+  const strip = (path: string): string => path.replace(REMOTE, '');
+  if (isRemote(destination)) {
+    if (remoteCount > 0) return failUsage('cp copies between here and the server, not within it');
+    return { direction: 'to', sources, destination: strip(destination) };
+  }
+  if (remoteCount === sources.length) {
+    return { direction: 'from', sources: sources.map(strip), destination };
+  }
+  return failUsage(
+    remoteCount === 0
+      ? 'cp copies to or from the server: write remote:PATH for what is there'
+      : 'cp wants all sources on one side: all of them remote:PATH, or none',
+  );
+}
+
+/** A new session goes on where the last one has broken off. */
+async function copyUntilDone(
+  client: Client,
+  order: Order,
+  values: CopyValues,
+  progress: Progress,
+): Promise<CopyResult> {
+  let idleAttempts = 0;
+  for (;;) {
+    const session = await client.connect();
+    const before = progress.movedBytes;
+    progress.follow(session);
+    try {
+      return await copyOnce(session, order, values, client.signal, progress);
+    } catch (error) {
+      const isInterrupted = error instanceof CopyError && error.code === 'ERR_COPY_INTERRUPTED';
+      if (!isInterrupted || isFinal(client.ending)) throw error;
+      idleAttempts = progress.movedBytes > before ? 0 : idleAttempts + 1;
+      if (idleAttempts >= MAX_IDLE_ATTEMPTS) throw error;
+      client.log.warning('the session has ended, a new one goes on: {error}', {
+        error: error.cause,
+      });
+      await delay(RETRY_DELAY_MS, undefined, { signal: client.signal });
+    }
+  }
+}
+
+/** With these a new session would not fare better. */
+function isFinal(ending: Error | undefined): boolean {
+  const { code } = (ending ?? {}) as NodeJS.ErrnoException;
+  return code === 'ERR_REVOKED' || code === 'ERR_SUPERSEDED' || code === 'ERR_PEER';
+}
+
+function copyOnce(
+  session: RovingSession,
+  { direction, sources, destination }: Order,
+  { update = false }: CopyValues,
+  signal: AbortSignal,
+  progress: Progress,
+): Promise<CopyResult> {
+  const options = { update, signal, onProgress: (now: CopyProgress) => progress.at(now) };
+  return direction === 'to'
+    ? copyToRemote(session, sources, destination, options)
+    : copyFromRemote(session, sources, destination, options);
+}
+
+/** What was copied, and an exit code for what was not. */
+function tell(result: CopyResult, values: CopyValues, progress: Progress): void {
+  const { failed, failedCount, skipped, skippedCount } = result;
+  if (values.json === true) printJson({ ...result, durationMs: progress.elapsedMs });
+  for (const { path, message } of skipped) note(`${printable(path)} was left out: ${message}`);
+  if (values.json !== true) {
+    for (const { path, message } of failed) {
+      process.stderr.write(`roving: ${printable(path)} was not copied: ${message}\n`);
+    }
+  }
+  const rest = skippedCount === 0 ? '' : `, ${skippedCount} left out`;
+  note(`${result.files} files, ${formatBytes(result.bytes)} in ${progress.time()}${rest}`);
+  if (failedCount === 0) return;
+  throw new CliError(
+    EXIT.IO,
+    `${failedCount} of the files and folders were not copied`,
+    'ERR_COPY',
+  );
+}
+
+/** Where the copy is, for a terminal and for `roving status`. */
+class Progress {
+  readonly #startedAt = performance.now();
+  readonly #live: LiveLines | undefined;
+  readonly #order: Order;
+  #meter: PathMeter | undefined;
+  #now: CopyProgress | undefined;
+  #refresh: NodeJS.Timeout | undefined;
+
+  constructor(values: CopyValues, order: Order) {
+    this.#order = order;
+    if (!wantsLive(values)) return;
+    this.#live = new LiveLines();
+    this.#refresh = setInterval(() => this.#show(), LIVE_INTERVAL_MS);
+  }
+
+  at(progress: CopyProgress): void {
+    this.#now = progress;
+  }
+
+  follow(session: RovingSession): void {
+    this.#meter = new PathMeter(session);
+  }
+
+  /** Copied by this run, in bytes, as far as is known. */
+  get movedBytes(): number {
+    return this.#now?.bytes ?? 0;
+  }
+
+  get elapsedMs(): number {
+    return performance.now() - this.#startedAt;
+  }
+
+  time(): string {
+    const { elapsedMs } = this;
+    const took =
+      elapsedMs < 10_000 ? `${(elapsedMs / 1000).toFixed(1)} s` : formatDuration(elapsedMs);
+    const { bytes = 0, resumedBytes = 0, unchangedBytes = 0 } = this.#now ?? {};
+    const moved = Math.max(0, bytes - resumedBytes - unchangedBytes);
+    return `${took} (${formatRate((moved / Math.max(1, elapsedMs)) * 1000)})`;
+  }
+
+  /** Without colours. */
+  line(): string {
+    const { direction, sources, destination } = this.#order;
+    const what = sources.length === 1 ? printable(sources[0] ?? '') : `${sources.length} sources`;
+    const where =
+      direction === 'to' ? `to remote:${destination}` : `from the server to ${destination}`;
+    const { bytes = 0, totalBytes = 0 } = this.#now ?? {};
+    return `${what} ${printable(where)}: ${formatBytes(bytes)} of ${formatBytes(totalBytes)}`;
+  }
+
+  #show(): void {
+    const { bytes = 0, totalBytes = 0, files = 0, totalFiles = 0, current = '' } = this.#now ?? {};
+    const counts = `${formatBytes(bytes)} of ${formatBytes(totalBytes)}, ${files}/${totalFiles} files`;
+    const bar = `${progressBar(bytes, totalBytes)}  ${counts}  ${this.time()}  ${printable(current)}`;
+    this.#live?.show([bar, ...pathLines(this.#meter?.look() ?? [])]);
+  }
+
+  close(): void {
+    clearInterval(this.#refresh);
+    this.#live?.close();
+  }
 }
