@@ -1,7 +1,6 @@
 /** Reading what stands in arguments; each parser throws a {@link CliError} that says what is right. @module */
 
 import { isIPv6 } from 'node:net';
-import { resolve } from 'node:path';
 import { failUsage } from './failure.js';
 
 /** Where `roving serve` listens unless it is told otherwise. */
@@ -102,37 +101,4 @@ export function parseExpiry(text: string, now = Date.now()): Date {
   if (Number.isNaN(date.getTime())) return failUsage('--expires: there is no such date');
   if (date.getTime() <= now) return failUsage('--expires lies in the past');
   return date;
-}
-
-/** Kinds of grants, and what may follow after a colon. */
-const GRANTS: Readonly<Record<string, 'place' | 'folder'>> = {
-  forward: 'place',
-  listen: 'place',
-  files: 'folder',
-  'files-ro': 'folder',
-};
-const GRANT_HELP =
-  '--allow knows forward, forward:HOST:PORT, listen:PORT, files:DIR and files-ro:DIR, ' +
-  'separated by commas';
-
-/** `forward,files:DIR`; folders become absolute, since a server may be started elsewhere. */
-export function parseGrants(texts: readonly string[]): string[] {
-  const grants = texts.flatMap((text) => text.split(',')).filter((grant) => grant !== '');
-  return [...new Set(grants.map(parseGrant))];
-}
-
-function parseGrant(grant: string): string {
-  const colon = grant.indexOf(':');
-  const kind = colon < 0 ? grant : grant.slice(0, colon);
-  const argument = colon < 0 ? '' : grant.slice(colon + 1);
-  const rule = GRANTS[kind];
-  if (rule === undefined) return failUsage(`${GRANT_HELP}; it does not know ${kind}`);
-  if (rule === 'place') return grant;
-  if (argument === '') return failUsage(`${kind} needs a folder: ${kind}:DIR`);
-  return `${kind}:${resolve(argument)}`;
-}
-
-/** For options that may be given several times. */
-export function collect(value: string, before: readonly string[] = []): string[] {
-  return [...before, value];
 }

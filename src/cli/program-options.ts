@@ -2,7 +2,6 @@
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { SchedulerName } from '../core/index.js';
-import { collect } from './arguments.js';
 import type { LogLevelName } from './log.js';
 
 /** Those of the core; named here so that `--help` need not load it. */
@@ -92,4 +91,9 @@ function collectCarrier(value: string, before: readonly string[] = []): string[]
   const names = value.split(',');
   if (names.every((name) => CARRIERS.includes(name))) return [...before, ...names];
   throw new InvalidArgumentError('Allowed are udp, tcp, ws.');
+}
+
+/** For options that may be given several times. */
+export function collect(value: string, before: readonly string[] = []): string[] {
+  return [...before, value];
 }

@@ -7,8 +7,13 @@
 
 import { createRequire } from 'node:module';
 import { Command, Option } from 'commander';
-import { collect } from './arguments.js';
-import { addClientOptions, addLogOptions, addSessionOptions, EXAMPLE } from './program-options.js';
+import {
+  addClientOptions,
+  addLogOptions,
+  addSessionOptions,
+  collect,
+  EXAMPLE,
+} from './program-options.js';
 
 const DESCRIPTION =
   'One connection over every path there is: tunnels, copies and measurements that go on when ' +
@@ -157,6 +162,10 @@ function addForward(program: Command): void {
       '-D, --dynamic <spec>',
       '[bind:]port, a SOCKS5, SOCKS4a and HTTP CONNECT proxy; repeatable',
       collect,
+    )
+    .option(
+      '-g, --gateway-ports',
+      'let other machines use -L and -D, if they are bound to more than loopback',
     );
   addClientOptions(forward)
     .addHelpText(

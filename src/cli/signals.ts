@@ -40,3 +40,12 @@ export function untilStopped(signal: AbortSignal): Promise<void> {
     signal.addEventListener('abort', () => resolve(), { once: true });
   });
 }
+
+/**
+ * Calls `redial` on SIGHUP, as network scripts send it. A program of a terminal ends by it as ever:
+ * the terminal is gone then.
+ */
+export function redialOnHangup(redial: () => void): void {
+  if (process.stdin.isTTY === true || process.stderr.isTTY === true) return;
+  process.on('SIGHUP', redial);
+}

@@ -3,11 +3,11 @@ import { describe, expect, it } from 'vitest';
 import {
   parseDuration,
   parseExpiry,
-  parseGrants,
   parseHostPort,
   parseTicketAddress,
 } from '../../src/cli/arguments.js';
 import { formatBytes, formatDuration, formatMs, formatRate } from '../../src/cli/format.js';
+import { parseGrants } from '../../src/cli/grants.js';
 import { HIDDEN, redactText, redactValue } from '../../src/cli/redact.js';
 
 describe('HOST:PORT', () => {

@@ -2,9 +2,10 @@
 
 import type { Logger } from '@logtape/logtape';
 import { createServer, type RovingServer, type RovingSession } from '../../node/index.js';
-import { DEFAULT_PORT, parseGrants, parseHostPort } from '../arguments.js';
+import { DEFAULT_PORT, parseHostPort } from '../arguments.js';
 import { sessionOptions } from '../client.js';
 import { failUsage } from '../failure.js';
+import { parseGrants } from '../grants.js';
 import { configureLog, logger } from '../log.js';
 import { announce } from '../output.js';
 import type { SessionOptionValues } from '../program-options.js';
@@ -35,7 +36,7 @@ export async function serve(values: ServeValues): Promise<void> {
   process.on('SIGHUP', reload);
   server = createServer({ keys: keys.keyRing, session: sessionOptions(values) });
   const running = server;
-  const services = createServices(() => running);
+  const services = createServices(running, log);
   try {
     running.on('session', (session) => accept(session, { log, services, trace }));
     running.on('error', (error) => log.error('an address failed: {error}', { error }));

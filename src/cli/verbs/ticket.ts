@@ -15,16 +15,11 @@ import {
   withoutKey,
 } from '../../node/key-file.js';
 import { isSpecialFile, readPrivateFile, writePrivateFile } from '../../node/private-file.js';
-import {
-  DEFAULT_PORT,
-  formatHostPort,
-  parseExpiry,
-  parseGrants,
-  parseTicketAddress,
-} from '../arguments.js';
+import { DEFAULT_PORT, formatHostPort, parseExpiry, parseTicketAddress } from '../arguments.js';
 import { EXIT } from '../exit-codes.js';
 import { CliError } from '../failure.js';
 import { formatTable, printable } from '../format.js';
+import { parseGrants } from '../grants.js';
 import { note, print, printJson } from '../output.js';
 
 /** More than a ticket has; what is longer is none. */
