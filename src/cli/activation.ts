@@ -6,17 +6,13 @@
  */
 
 import { readFileSync, readlinkSync } from 'node:fs';
+import type { InheritedSocket } from '../node/index.js';
 import { EXIT } from './exit-codes.js';
 import { CliError } from './failure.js';
 
 /** SD_LISTEN_FDS_START. */
 const FIRST_FD = 3;
 const MAX_FDS = 64;
-
-export interface InheritedSocket {
-  readonly fd: number;
-  readonly kind: 'tcp' | 'udp';
-}
 
 /**
  * Takes the sockets out of the environment, so that no child process takes them for its own.
@@ -34,15 +30,17 @@ export function takeInheritedSockets(environment = process.env): InheritedSocket
   }
   return Array.from({ length: total }, (_, index) => {
     const fd = FIRST_FD + index;
-    return { fd, kind: kindOf(fd) };
+    return { fd, ...kindOf(fd) };
   });
 }
 
 /** Node can't ask what a descriptor is, but the kernel lists every socket by its inode. */
-function kindOf(fd: number): InheritedSocket['kind'] {
+function kindOf(fd: number): Omit<InheritedSocket, 'fd'> {
   const inode = /^socket:\[(\d+)\]$/.exec(linkOf(fd))?.[1];
   for (const kind of ['tcp', 'udp'] as const) {
-    if (inode !== undefined && [kind, `${kind}6`].some((table) => lists(table, inode))) return kind;
+    if (inode === undefined) break;
+    if (lists(kind, inode)) return { kind, family: 4 };
+    if (lists(`${kind}6`, inode)) return { kind, family: 6 };
   }
   throw new CliError(
     EXIT.CONFIG,

@@ -120,11 +120,6 @@ function addServe(program: Command): void {
       'HOST:PORT to listen on; repeatable (default: port 7600 of all addresses)',
       collect,
     )
-    .option(
-      '--advertise <address>',
-      'a further address that clients are told of; repeatable',
-      collect,
-    )
     .option('--tls-cert <file>', 'certificate for wss:// on the same port, PEM')
     .option('--tls-key <file>', 'its private key, PEM')
     .option(

@@ -85,6 +85,7 @@ export {
   withoutKey,
 } from './key-file.js';
 export { KeyStore, type KeyStoreListener, type RevocationCause } from './key-store.js';
+export type { InheritedSocket } from './listen.js';
 export {
   type ListenerLimits,
   type ListenerStatistics,

@@ -80,6 +80,36 @@ async function listenOnce(
   };
 }
 
+/** A socket that somebody else has opened for this process. */
+export interface InheritedSocket {
+  readonly fd: number;
+  readonly kind: 'tcp' | 'udp';
+  readonly family: 4 | 6;
+}
+
+/** @throws the system's error if the descriptor is not what it is said to be. */
+export async function listenInherited(
+  { fd, kind, family }: InheritedSocket,
+  { tls, onCarrier, onCarrierGone }: ListenParts,
+): Promise<Listening> {
+  if (kind === 'udp') {
+    const carrier = await bindUdp({ inherited: { fd, family } });
+    const carrierId = onCarrier(carrier);
+    const close = (): Promise<void> => Promise.resolve(onCarrierGone(carrierId));
+    return { address: carrier.local, setTls: () => undefined, close };
+  }
+  const listener = await listenTcp({
+    fd,
+    ...(tls === undefined ? {} : { tls }),
+    onCarrier: (carrier) => void onCarrier(carrier),
+  });
+  return {
+    address: listener.address,
+    setTls: (changed) => listener.setTls(changed),
+    close: () => listener.close(),
+  };
+}
+
 function isInUse(error: unknown): boolean {
   return (systemError(error) as NodeJS.ErrnoException).code === 'EADDRINUSE';
 }

@@ -56,6 +56,8 @@ export interface ListenTcpOptions {
   readonly host?: string;
   /** 0, or absent: any free one. */
   readonly port?: number;
+  /** A socket that listens already, as a service manager hands it on, instead. */
+  readonly fd?: number;
   /** Without it, TLS is one more thing that strangers speak. */
   readonly tls?: ListenerTls;
   /**
@@ -103,7 +105,7 @@ export interface TcpListener {
  */
 export async function listenTcp(options: ListenTcpOptions): Promise<TcpListener> {
   const listener = new Listener(options);
-  await listener.listen(options.host, options.port ?? 0);
+  await listener.listen(options);
   return listener;
 }
 
@@ -156,7 +158,7 @@ class Listener implements TcpListener {
     this.#secureContext = createSecureContext({ minVersion: 'TLSv1.2', ...tls, secureOptions });
   }
 
-  listen(host: string | undefined, port: number): Promise<void> {
+  listen({ host, port = 0, fd }: ListenTcpOptions): Promise<void> {
     const server = this.#server;
     return new Promise((resolve, reject) => {
       server.once('error', (cause: NodeJS.ErrnoException) => {
@@ -165,7 +167,8 @@ class Listener implements TcpListener {
         const text = `cannot listen on TCP at ${where}: ${message}`;
         reject(new CarrierError(text, { systemCode, cause }));
       });
-      server.listen({ port, backlog: BACKLOG, ...(host === undefined ? {} : { host }) }, () => {
+      const place = fd === undefined ? { port, ...(host === undefined ? {} : { host }) } : { fd };
+      server.listen({ ...place, backlog: BACKLOG }, () => {
         server.removeAllListeners('error');
         // No file descriptor was left, or the like: one connection less, no reason to stop.
         server.on('error', () => {

@@ -7,7 +7,13 @@
 import { EventEmitter } from 'node:events';
 import type { Address, EndpointLimits, KeyRing, SessionOptions } from '../core/index.js';
 import { Driver } from './driver.js';
-import { type Listening, listen } from './listen.js';
+import {
+  type InheritedSocket,
+  type Listening,
+  type ListenParts,
+  listen,
+  listenInherited,
+} from './listen.js';
 import type { ListenerTls } from './listener.js';
 import { ROUTE_CARRIERS, type RouteCarrier } from './routes.js';
 import { DEFAULT_PORT } from './server-address.js';
@@ -30,6 +36,8 @@ export interface ListenOptions {
   readonly port?: number;
   /** `udp`, and `tcp`; `ws` shares the port of TCP. */
   readonly carriers?: readonly RouteCarrier[];
+  /** A socket that a service manager has opened, instead of `host`, `port` and `carriers`. */
+  readonly inherited?: InheritedSocket;
   /** For `wss:` the server's certificate, at the same port; behind a proxy that has one, none. */
   readonly tls?: ListenerTls;
 }
@@ -76,8 +84,8 @@ export class RovingServer extends EventEmitter<RovingServerEvents> {
    * @throws the system's error with its `code`, such as `EADDRINUSE`.
    */
   async listen(options: ListenOptions = {}): Promise<void> {
-    const { host, port = DEFAULT_PORT, carriers = ROUTE_CARRIERS, tls } = options;
-    const listening = await listen({
+    const { host, port = DEFAULT_PORT, carriers = ROUTE_CARRIERS, tls, inherited } = options;
+    const parts: ListenParts = {
       host,
       port,
       carriers,
@@ -85,7 +93,10 @@ export class RovingServer extends EventEmitter<RovingServerEvents> {
       onCarrier: (carrier) => this.#driver.addCarrier(carrier),
       onCarrierGone: (carrierId) => this.#driver.closeCarrier(carrierId),
       onError: (error) => this.emit('error', error),
-    });
+    };
+    const listening = await (inherited === undefined
+      ? listen(parts)
+      : listenInherited(inherited, parts));
     if (this.#closed !== undefined) return listening.close();
     this.#listening.push(listening);
     this.emit('listening', listening.address);

@@ -1,7 +1,14 @@
 /** `roving serve`: sessions for all who have a ticket. @module */
 
+import { readFile } from 'node:fs/promises';
 import type { Logger } from '@logtape/logtape';
-import { createServer, type RovingServer, type RovingSession } from '../../node/index.js';
+import {
+  createServer,
+  type ListenOptions,
+  type RovingServer,
+  type RovingSession,
+} from '../../node/index.js';
+import { takeInheritedSockets } from '../activation.js';
 import { DEFAULT_PORT, parseHostPort } from '../arguments.js';
 import { sessionOptions } from '../client.js';
 import { failUsage } from '../failure.js';
@@ -18,7 +25,6 @@ import { Trace } from '../trace.js';
 export interface ServeValues extends SessionOptionValues {
   readonly keys?: string;
   readonly listen?: readonly string[];
-  readonly advertise?: readonly string[];
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly allow?: readonly string[];
@@ -29,18 +35,22 @@ export async function serve(values: ServeValues): Promise<void> {
   const log = logger('serve');
   const signal = stopSignal();
   const places = parsePlaces(values.listen);
+  const tls = await readTls(values);
   const trace = values.trace === undefined ? undefined : await Trace.open(values.trace, 'server');
   let server: RovingServer | undefined;
   const keys = await openKeys(values, log, (keyId) => server?.revoke(keyId, true));
-  const reload = (): void => void keys.reload();
-  process.on('SIGHUP', reload);
   server = createServer({ keys: keys.keyRing, session: sessionOptions(values) });
   const running = server;
   const services = createServices(running, log);
+  const reload = (): void => {
+    void keys.reload();
+    renewTls(running, values, log);
+  };
+  process.on('SIGHUP', reload);
   try {
     running.on('session', (session) => accept(session, { log, services, trace }));
     running.on('error', (error) => log.error('an address failed: {error}', { error }));
-    for (const place of places) await running.listen(place);
+    for (const place of places) await running.listen({ ...place, ...tls });
     await keys.listening(running.addresses);
     const stopStatus = await offerStatus(
       {
@@ -51,7 +61,7 @@ export async function serve(values: ServeValues): Promise<void> {
       },
       log,
     );
-    announce(`ready ${running.addresses.map((address) => `tcp+udp ${address}`).join(', ')}`);
+    announce(`ready ${describePlaces(running, places)}`);
     await untilStopped(signal);
     log.info('stopping: {count} sessions are told', { count: running.sessions.size });
     stopStatus();
@@ -63,8 +73,22 @@ export async function serve(values: ServeValues): Promise<void> {
   }
 }
 
-function parsePlaces(texts: readonly string[] = []): { host?: string; port: number }[] {
-  if (texts.length === 0) return [{ port: DEFAULT_PORT }];
+/** Such as `tcp+udp 0.0.0.0:7600`. */
+function describePlaces({ addresses }: RovingServer, places: readonly ListenOptions[]): string {
+  const texts = addresses.map((address, index) => {
+    return `${places[index]?.inherited?.kind ?? 'tcp+udp'} ${address}`;
+  });
+  return texts.join(', ');
+}
+
+/** What systemd has opened is enough, unless more is asked for. */
+function parsePlaces(texts: readonly string[] = []): ListenOptions[] {
+  const inherited = takeInheritedSockets().map((socket) => ({ inherited: socket }));
+  if (texts.length === 0 && inherited.length === 0) return [{ port: DEFAULT_PORT }];
+  return [...inherited, ...parseListen(texts)];
+}
+
+function parseListen(texts: readonly string[]): ListenOptions[] {
   return texts.map((text) => {
     // `:7600` and `*:7600` mean all addresses.
     const { host, port } = parseHostPort(text.replace(/^\*?(?=:\d+$)/, '0.0.0.0'), {
@@ -74,6 +98,24 @@ function parsePlaces(texts: readonly string[] = []): { host?: string; port: numb
     });
     return { host, port };
   });
+}
+
+type TlsValues = Pick<ServeValues, 'tlsCert' | 'tlsKey'>;
+
+/** @throws CliError if there is one without the other; the system's error if it can't be read. */
+async function readTls({ tlsCert, tlsKey }: TlsValues): Promise<Pick<ListenOptions, 'tls'>> {
+  if (tlsCert === undefined && tlsKey === undefined) return {};
+  if (tlsCert === undefined || tlsKey === undefined) {
+    return failUsage('--tls-cert and --tls-key belong together');
+  }
+  return { tls: { cert: await readFile(tlsCert), key: await readFile(tlsKey) } };
+}
+
+/** Certificates are renewed every few weeks: the new one holds for those who come from now on. */
+function renewTls(server: RovingServer, values: TlsValues, log: Logger): void {
+  readTls(values)
+    .then(({ tls }) => tls && server.setTls(tls))
+    .catch((error: Error) => log.error('the certificate stays as it was: {error}', { error }));
 }
 
 async function openKeys(

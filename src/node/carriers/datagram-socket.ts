@@ -66,6 +66,8 @@ export interface BindOptions {
   readonly port?: number | undefined;
   /** Without a host: `udp6` takes IPv4 too. */
   readonly type: 'udp4' | 'udp6';
+  /** A socket that is bound already, by its file descriptor, instead. */
+  readonly fd?: number | undefined;
 }
 
 /**
@@ -73,7 +75,7 @@ export interface BindOptions {
  *   `EADDRINUSE`.
  */
 export function bindDatagramSocket(options: BindOptions): Promise<DatagramSocket> {
-  const { host, port = 0, type } = options;
+  const { host, port = 0, type, fd } = options;
   const socket = createSocket({ type, lookup: literalLookup });
   return new Promise((resolve, reject) => {
     socket.once('error', (cause) => {
@@ -86,7 +88,8 @@ export function bindDatagramSocket(options: BindOptions): Promise<DatagramSocket
         }),
       );
     });
-    socket.bind({ port, ...(host === undefined ? {} : { address: host }), exclusive: true }, () => {
+    const place = { port, ...(host === undefined ? {} : { address: host }) };
+    socket.bind({ ...(fd === undefined ? place : { fd }), exclusive: true }, () => {
       socket.removeAllListeners('error');
       resolve(new NodeDatagramSocket(socket, type));
     });

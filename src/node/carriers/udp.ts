@@ -29,6 +29,8 @@ export interface BindUdpOptions extends UdpOptions {
   readonly host?: string;
   /** 0, or absent: any free one. */
   readonly port?: number;
+  /** A socket that is bound already, as a service manager hands it on, instead. */
+  readonly inherited?: { readonly fd: number; readonly family: 4 | 6 };
 }
 
 export interface OpenUdpOptions extends UdpOptions {
@@ -40,7 +42,12 @@ export interface OpenUdpOptions extends UdpOptions {
 
 /** @throws CarrierError if the port cannot be bound; its `cause` is Node's error with its `code`. */
 export async function bindUdp(options: BindUdpOptions = {}): Promise<UdpCarrier> {
-  const { host, port } = options;
+  const { host, port, inherited } = options;
+  if (inherited !== undefined) {
+    const { fd, family } = inherited;
+    const type = family === 6 ? 'udp6' : 'udp4';
+    return new UdpCarrier(await bindDatagramSocket({ fd, type }), options);
+  }
   if (host !== undefined) {
     const type = host.includes(':') ? 'udp6' : 'udp4';
     return new UdpCarrier(await bindDatagramSocket({ host, port, type }), options);
