@@ -32,7 +32,8 @@ export class Client {
   readonly log: Logger;
   readonly signal: AbortSignal = stopSignal();
   readonly ticket: Ticket;
-  readonly #options: ConnectOptions;
+  /** As the arguments gave them. */
+  readonly options: ConnectOptions;
   readonly #trace: Trace | undefined;
   readonly #sessions = new Set<RovingSession>();
   #ending: Error | undefined;
@@ -46,7 +47,7 @@ export class Client {
   ) {
     this.log = log;
     this.ticket = ticket;
-    this.#options = options;
+    this.options = options;
     this.#trace = trace;
   }
 
@@ -75,7 +76,7 @@ export class Client {
     signal.throwIfAborted();
     let session: RovingSession;
     try {
-      session = await connect(this.ticket, { ...this.#options, ...extra, signal });
+      session = await connect(this.ticket, { ...this.options, ...extra, signal });
     } catch (error) {
       this.#trace?.write('session:failed', { error });
       throw asUsage(error);

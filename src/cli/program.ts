@@ -207,7 +207,10 @@ function addDoctor(program: Command): void {
     .command('doctor')
     .description('tell what this network lets pass, and which paths would be used and why')
     .addOption(
-      new Option('--nat-seconds <number>', 'how long NAT timeouts are watched').default('20'),
+      new Option(
+        '--nat-seconds <number>',
+        'how long a NAT is watched for forgetting; 0: not',
+      ).default('12'),
     );
   addClientOptions(doctor)
     .addHelpText('after', EXAMPLE('roving doctor --ticket laptop.ticket --json'))

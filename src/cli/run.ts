@@ -15,12 +15,13 @@ import { refuseTicketInArguments, takeTicketFromEnvironment } from './ticket-sou
 export async function run(argv: readonly string[]): Promise<never> {
   ignoreClosedOutput();
   takeTicketFromEnvironment();
-  const exitCode = await runVerb(argv);
+  const exitCode = await runArguments(argv);
   await flushOutput();
   process.exit(exitCode);
 }
 
-async function runVerb(argv: readonly string[]): Promise<number> {
+/** @returns the exit code; what there is to say has been said. */
+export async function runArguments(argv: readonly string[]): Promise<number> {
   try {
     refuseTicketInArguments(argv);
     await createProgram().parseAsync(argv, { from: 'user' });

@@ -68,6 +68,7 @@ export { dialRoute, dialWith } from './dial.js';
 export { Driver, type DriverOptions, type SessionSink } from './driver.js';
 export { StreamResetError, StreamStoppedError } from './errors.js';
 export { connectInMemory, type InMemoryOptions, type InMemoryPair } from './in-memory.js';
+export { type LocalAddress, localAddresses } from './interfaces.js';
 export {
   checkKeyName,
   isExpired,

@@ -21,4 +21,14 @@ export {
   MAX_BENCH_STREAMS,
   type SinkReport,
 } from './bench-service.js';
+export {
+  type CarrierReport,
+  type DoctorCarrier,
+  type DoctorOptions,
+  type DoctorReport,
+  examine,
+  type PortReport,
+  type RouteAdvice,
+} from './doctor.js';
+export type { NatMapping, NatReport } from './nat.js';
 export { type ObservedPath, observe, observeService } from './observe.js';

@@ -95,7 +95,7 @@ describe('grants', () => {
   });
 
   it.each(['foward', 'files', 'files:', 'shell', 'forward:nonsense'])('%s is refused', (text) => {
-    expect(() => parseGrants([text])).toThrow(expect.objectContaining({ exitCode: 64 }));
+    expect(() => parseGrants([text])).toThrow(expect.objectContaining({ code: 'ERR_USAGE' }));
   });
 });
 

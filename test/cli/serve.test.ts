@@ -20,7 +20,7 @@ interface StatusJson {
 }
 
 async function status(): Promise<StatusJson['running']> {
-  const { stdout } = await bench.run(['status', '--json']);
+  const { stdout } = await bench.call(['status', '--json']);
   return (JSON.parse(stdout) as StatusJson).running;
 }
 
@@ -46,11 +46,11 @@ describe('roving serve', () => {
     const { server, keys, address } = await bench.serve();
     const ticket = bench.path('new.ticket');
     const named = ['--keys', keys, '--address', address, '--out', ticket, '--name', 'new'];
-    await bench.run(['ticket', 'new', ...named]);
+    await bench.call(['ticket', 'new', ...named]);
     await server.says(/1 keys more/);
     const client = bench.start(['bench', '--ticket', ticket, '--seconds', '60']);
     await server.says(/session of key new from/);
-    await bench.run(['ticket', 'revoke', '--keys', keys, 'new']);
+    await bench.call(['ticket', 'revoke', '--keys', keys, 'new']);
     const { code, stderr } = await client.finished;
     expect(code).toBe(77);
     expect(stderr).toContain('ask for a new ticket');
@@ -77,7 +77,7 @@ describe('roving serve', () => {
     const { server, keys, address } = await bench.serve();
     const ticket = bench.path('short.ticket');
     const named = ['--keys', keys, '--address', address, '--out', ticket, '--name', 'short'];
-    await bench.run(['ticket', 'new', ...named, '--expires', '3s']);
+    await bench.call(['ticket', 'new', ...named, '--expires', '3s']);
     const client = bench.start(['bench', '--ticket', ticket, '--seconds', '60']);
     await server.says(/key short was expired/);
     expect((await client.finished).code).toBe(77);
@@ -104,14 +104,18 @@ describe('roving serve', () => {
   });
 
   it.each<[string[], number]>([
+    [['--tls-cert', 'a.pem'], 64],
+    [['--tls-cert', 'a.pem', '--tls-key', 'b.pem'], 66],
     [['--keys', 'nothing.json'], 66],
     [['--listen', 'no port at all'], 64],
+    [['nonsense'], 64],
+    [['--nonsense'], 64],
     [['--listen', '203.0.113.1:7600'], 69],
     [['--keys', 'nothing.json', '--allow', 'forward'], 64],
     [['--scheduler', 'random'], 64],
     [['--trace', 'no/such/folder/trace'], 73],
   ])('%j ends with %i', async (args, expected) => {
-    const { code, stderr } = await bench.run(['serve', ...args]);
+    const { code, stderr } = await bench.call(['serve', ...args]);
     expect({ code, stderr }).toMatchObject({ code: expected });
     expect(stderr).toMatch(/^roving: /m);
   });
@@ -121,16 +125,16 @@ describe('roving serve', () => {
     await once(taken, 'listening');
     const address = taken.address();
     const port = typeof address === 'object' ? address?.port : 0;
-    const { code, stderr } = await bench.run(['serve', '--listen', `127.0.0.1:${port}`]);
+    const { code, stderr } = await bench.call(['serve', '--listen', `127.0.0.1:${port}`]);
     taken.close();
     expect(code).toBe(69);
     expect(stderr).toContain(`${port}`);
   });
 
   it('refuses a key file that others can read', async () => {
-    await bench.run(['ticket', 'new', '--keys', 'k.json', '--address', 'a']);
+    await bench.call(['ticket', 'new', '--keys', 'k.json', '--address', 'a']);
     chmodSync(bench.path('k.json'), 0o644);
-    expect((await bench.run(['serve', '--keys', 'k.json'])).code).toBe(77);
+    expect((await bench.call(['serve', '--keys', 'k.json'])).code).toBe(77);
   });
 });
 
@@ -191,7 +195,7 @@ describe('roving bench', () => {
       [['--ticket', 'damaged', '--carrier', 'sctp'], 64],
       [['--ticket', 'damaged', '--connect-timeout', 'never'], 64],
     ] as const) {
-      const { code, stderr } = await bench.run(['bench', ...args]);
+      const { code, stderr } = await bench.call(['bench', ...args]);
       expect({ args, code }).toEqual({ args, code: expected });
       expect(stderr).toMatch(/^roving: /);
       expect(stderr).not.toContain('AAAA');
@@ -210,7 +214,7 @@ describe('roving status', () => {
     const serving = running.find(({ verb }) => verb === 'serve');
     expect(serving).toMatchObject({ pid: server.pid, listening: [address], sessionCount: 1 });
     expect(serving?.sessions[0]?.key).toBe('laptop');
-    const { stdout } = await bench.run(['status']);
+    const { stdout } = await bench.call(['status']);
     expect(stdout).toContain(`roving serve (pid ${server.pid})`);
     expect(stdout).toContain('session of key laptop');
     await client.stop();
@@ -229,7 +233,7 @@ describe('roving status', () => {
   it('T46: a folder that others can enter is not used, and not asked', async () => {
     const { server } = await bench.serve();
     chmodSync(bench.runFolder, 0o755);
-    const { code, stderr } = await bench.run(['status']);
+    const { code, stderr } = await bench.call(['status']);
     expect(code).toBe(77);
     expect(stderr).toContain(`chmod 700 ${bench.runFolder}`);
     const second = bench.start(['serve', '--keys', 'keys.json', '--listen', '127.0.0.1:0']);
