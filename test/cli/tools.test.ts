@@ -1,0 +1,177 @@
+/** `roving forward`, `connect`, `cp` and `doctor`, each in a process of its own, over loopback. */
+import { once } from 'node:events';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import { useBench } from './cli.js';
+
+const bench = useBench();
+const servers = new Set<Server>();
+
+afterEach(() => {
+  for (const server of servers) server.close();
+  servers.clear();
+});
+
+/** Says each line back in capitals; ends when the other end does. @returns its port. */
+async function shouter(): Promise<number> {
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on('error', () => undefined);
+    socket.on('data', (bytes) => socket.write(bytes.toString().toUpperCase()));
+    socket.once('end', () => socket.end());
+  }).listen(0, '127.0.0.1');
+  servers.add(server);
+  await once(server, 'listening');
+  return portOf(server);
+}
+
+function portOf(server: Server): number {
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+async function say(port: number, text: string): Promise<string> {
+  const socket: Socket = connect(port, '127.0.0.1');
+  socket.end(text);
+  let answer = '';
+  for await (const chunk of socket) answer += String(chunk);
+  return answer;
+}
+
+describe('roving connect', () => {
+  it('carries standard input and output, and nothing else', async () => {
+    const { ticket } = await bench.serve({ allow: 'forward' });
+    const to = `127.0.0.1:${await shouter()}`;
+    const { code, stdout, stderr } = await bench.run(['connect', '--ticket', ticket, '--to', to], {
+      input: 'hello',
+    });
+    expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: 'HELLO', stderr: '' });
+  });
+
+  it('tells in one line why it could not', async () => {
+    const { ticket } = await bench.serve({ allow: 'forward:127.0.0.1:9' });
+    for (const [to, expected] of [
+      ['127.0.0.1:9', 69],
+      ['127.0.0.1:10', 77],
+    ] as const) {
+      const run = await bench.run(['connect', '--ticket', ticket, '--to', to]);
+      expect({ code: run.code, stdout: run.stdout }).toEqual({ code: expected, stdout: '' });
+      expect(run.stderr).toMatch(/^roving: [^\n]+\n$/);
+    }
+  });
+});
+
+describe('roving forward', () => {
+  it('forwards -L and -R, goes on with a restarted server, and stops cleanly', async () => {
+    const { server, keys, ticket, address } = await bench.serve({ allow: 'forward' });
+    const port = await shouter();
+    const specs = ['-L', `0:127.0.0.1:${port}`, '-R', `0:127.0.0.1:${port}`];
+    const forward = bench.start(['forward', '--ticket', ticket, ...specs]);
+    const [, local] = await forward.says(/^ready .*-L 127\.0\.0\.1:(\d+)/m);
+    const [, remote] = await forward.says(/^ready .*-R 127\.0\.0\.1:(\d+)/m);
+    expect(await say(Number(local), 'one')).toBe('ONE');
+    expect(await say(Number(remote), 'two')).toBe('TWO');
+    const { stdout } = await bench.call(['status', '--json']);
+    expect(stdout).toContain(`-L 127.0.0.1:${local} > 127.0.0.1:${port}`);
+
+    await server.stop();
+    const again = bench.start(['serve', '--keys', keys, '--listen', address]);
+    await again.says(/^ready /m);
+    await forward.says(/connected again/);
+    expect(await say(Number(local), 'three')).toBe('THREE');
+    expect((await forward.stop()).code).toBe(0);
+  });
+
+  it('T47: does not listen for other machines unless it is told to', async () => {
+    const { ticket } = await bench.serve({ allow: 'forward' });
+    for (const spec of [
+      ['-D', '0.0.0.0:0'],
+      ['-L', '*:0:localhost:80'],
+    ]) {
+      const { code, stderr } = await bench.run(['forward', '--ticket', ticket, ...spec]);
+      expect(code).toBe(64);
+      expect(stderr).toContain('other machines');
+    }
+  });
+
+  it('ends when its key is revoked', async () => {
+    const { keys, ticket } = await bench.serve({ allow: 'forward' });
+    const forward = bench.start(['forward', '--ticket', ticket, '-D', '0']);
+    await forward.says(/^ready /m);
+    await bench.call(['ticket', 'revoke', '--keys', keys, 'laptop']);
+    expect((await forward.finished).code).toBe(77);
+  });
+
+  it.each([[[]], [['-L', '80']], [['-D', 'a:b:c']], [['-L', '1:2:3:4:5']]])(
+    '%j is a wrong use',
+    async (args) => {
+      writeFileSync(bench.path('t'), '', { mode: 0o600 });
+      expect((await bench.call(['forward', '--ticket', 't', ...args])).code).toBe(64);
+    },
+  );
+});
+
+describe('roving cp', () => {
+  it('copies to the server and back, and says what was copied', async () => {
+    mkdirSync(bench.path('srv'));
+    mkdirSync(bench.path('photos/deep'), { recursive: true });
+    const content = Buffer.alloc(300_000, 'roving');
+    writeFileSync(bench.path('photos/deep/one'), content);
+    const { ticket } = await bench.serve({ allow: `files:${bench.path('srv')}` });
+    const there = await bench.run(['cp', '--ticket', ticket, '-r', 'photos', 'remote:']);
+    expect(there).toMatchObject({ code: 0, stdout: '' });
+    expect(readFileSync(bench.path('srv/photos/deep/one'))).toEqual(content);
+    const back = await bench.run(['cp', '--ticket', ticket, '--json', 'remote:photos', 'back']);
+    expect(JSON.parse(back.stdout)).toMatchObject({
+      files: 1,
+      bytes: content.length,
+      failedCount: 0,
+    });
+    expect(readFileSync(bench.path('back/deep/one'))).toEqual(content);
+
+    const missing = await bench.run(['cp', '--ticket', ticket, 'nothing', 'remote:']);
+    expect(missing.code).toBe(74);
+    expect(missing.stderr).toContain('nothing was not copied');
+    const outside = await bench.run(['cp', '--ticket', ticket, 'photos', 'remote:../x']);
+    expect(outside.code).toBe(77);
+  });
+
+  it.each([[['a']], [['a', 'b']], [['remote:a', 'remote:b']], [['a', 'remote:b', 'c']]])(
+    '%j is a wrong use',
+    async (paths) => {
+      expect((await bench.call(['cp', ...paths])).code).toBe(64);
+    },
+  );
+});
+
+describe('roving doctor', () => {
+  it('tells what passes, and which paths would be used', async () => {
+    const { ticket } = await bench.serve();
+    const { code, stdout } = await bench.run(['doctor', '--ticket', ticket, '--json']);
+    expect(code).toBe(0);
+    const report = JSON.parse(stdout) as {
+      carriers: { carrier: string; state: string }[];
+      nat: { kind: string };
+      tcpPorts: { state: string }[];
+      routes: { carrier: string; isUsed: boolean; why: string }[];
+    };
+    expect(report.carriers.map(({ carrier, state }) => [carrier, state])).toEqual([
+      ['udp', 'passes'],
+      ['tcp', 'passes'],
+      ['ws', 'absent'],
+    ]);
+    expect(report.nat.kind).toBe('none');
+    expect(report.tcpPorts.every(({ state }) => state === 'passes')).toBe(true);
+    expect(report.routes.some(({ isUsed }) => isUsed)).toBe(true);
+  });
+
+  it('says so when nothing gets through', async () => {
+    const { server, ticket } = await bench.serve();
+    await server.stop();
+    const args = ['doctor', '--ticket', ticket, '--connect-timeout', '1', '--json'];
+    const { code, stdout } = await bench.run(args);
+    expect(code).toBe(69);
+    const { carriers } = JSON.parse(stdout) as { carriers: { state: string }[] };
+    expect(carriers.map(({ state }) => state)).toEqual(['blocked', 'blocked', 'absent']);
+  });
+});
