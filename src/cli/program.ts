@@ -120,6 +120,15 @@ function addServe(program: Command): void {
       'HOST:PORT to listen on; repeatable (default: port 7600 of all addresses)',
       collect,
     )
+    .option(
+      '--advertise <address>',
+      'a further address that clients are told of, as in a ticket; repeatable',
+      collect,
+    )
+    .option(
+      '--advertise-only',
+      'they shall not join at the address by which they came, as behind a load balancer',
+    )
     .option('--tls-cert <file>', 'certificate for wss:// on the same port, PEM')
     .option('--tls-key <file>', 'its private key, PEM')
     .option(

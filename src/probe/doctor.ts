@@ -131,13 +131,17 @@ async function tryCarrier(
       ...(signal === undefined ? {} : { signal }),
     });
     const connectMs = performance.now() - startedAt;
+    // The search for the path's MTU takes some round trips.
+    if (carrier === 'udp') await delay(JOIN_MS, undefined, signal === undefined ? {} : { signal });
     const { statistics } = session.bestPath ?? {};
     return {
       carrier,
       state: 'passes',
       connectMs,
       ...(statistics === undefined ? {} : { rttMs: statistics.smoothedRttMs }),
-      ...datagramBytes(statistics),
+      ...(carrier === 'udp' && statistics !== undefined
+        ? { datagramBytes: statistics.packetBytes }
+        : {}),
     };
   } catch (error) {
     signal?.throwIfAborted();
@@ -145,12 +149,6 @@ async function tryCarrier(
   } finally {
     await session?.close().catch(() => undefined);
   }
-}
-
-/** Told by cores that look for the path's MTU. */
-function datagramBytes(statistics: object | undefined): { datagramBytes?: number } {
-  const { datagramBytes: bytes } = (statistics ?? {}) as { datagramBytes?: unknown };
-  return typeof bytes === 'number' ? { datagramBytes: bytes } : {};
 }
 
 /** A refusal has come back all the way: the port passes, although nobody listens there. */

@@ -9,7 +9,7 @@ import {
   type RovingSession,
 } from '../../node/index.js';
 import { takeInheritedSockets } from '../activation.js';
-import { DEFAULT_PORT, parseHostPort } from '../arguments.js';
+import { DEFAULT_PORT, parseHostPort, parseTicketAddress } from '../arguments.js';
 import { sessionOptions } from '../client.js';
 import { failUsage } from '../failure.js';
 import { parseGrants } from '../grants.js';
@@ -25,6 +25,8 @@ import { Trace } from '../trace.js';
 export interface ServeValues extends SessionOptionValues {
   readonly keys?: string;
   readonly listen?: readonly string[];
+  readonly advertise?: readonly string[];
+  readonly advertiseOnly?: boolean;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly allow?: readonly string[];
@@ -36,6 +38,7 @@ export async function serve(values: ServeValues): Promise<void> {
   const signal = stopSignal();
   const places = parsePlaces(values.listen);
   const tls = await readTls(values);
+  const told = readAdvertised(values);
   const trace = values.trace === undefined ? undefined : await Trace.open(values.trace, 'server');
   let server: RovingServer | undefined;
   const keys = await openKeys(values, log, (keyId) => server?.revoke(keyId, true));
@@ -48,7 +51,7 @@ export async function serve(values: ServeValues): Promise<void> {
   };
   process.on('SIGHUP', reload);
   try {
-    running.on('session', (session) => accept(session, { log, services, trace }));
+    running.on('session', (session) => accept(session, { log, services, trace, told }));
     running.on('error', (error) => log.error('an address failed: {error}', { error }));
     for (const place of places) await running.listen({ ...place, ...tls });
     await keys.listening(running.addresses);
@@ -100,6 +103,19 @@ function parseListen(texts: readonly string[]): ListenOptions[] {
   });
 }
 
+interface Advertised {
+  readonly addresses: readonly string[];
+  readonly avoidFirst: boolean;
+}
+
+function readAdvertised(values: ServeValues): Advertised | undefined {
+  const { advertise, advertiseOnly = false } = values;
+  if (advertise !== undefined) {
+    return { addresses: advertise.map(parseTicketAddress), avoidFirst: advertiseOnly };
+  }
+  return advertiseOnly ? failUsage('--advertise-only wants --advertise ADDRESS too') : undefined;
+}
+
 type TlsValues = Pick<ServeValues, 'tlsCert' | 'tlsKey'>;
 
 /** @throws CliError if there is one without the other; the system's error if it can't be read. */
@@ -142,14 +158,16 @@ interface SessionParts {
   readonly log: Logger;
   readonly services: ServerServices;
   readonly trace: Trace | undefined;
+  readonly told: Advertised | undefined;
 }
 
-function accept(session: RovingSession, { log, services, trace }: SessionParts): void {
+function accept(session: RovingSession, { log, services, trace, told }: SessionParts): void {
   const { name = '?', grants = [] } = session.key ?? {};
   const from = session.paths[0]?.remote;
   noteSession(session);
   trace?.follow(session);
   services.host.attach(session, grants);
+  if (told !== undefined) session.tellAddresses(told.addresses, told);
   log.info('session of key {key} from {from}', { key: name, from });
   session.on('path', ({ pathId, state, reason }) => {
     log.debug('session of key {key}: path {pathId} is {state}: {reason}', {
