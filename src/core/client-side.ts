@@ -51,9 +51,9 @@ export class ClientSide {
   }
 
   connect(ticket: Ticket, options: SessionOptions, now: Instant): Session {
-    const { crypto, random } = this.#context;
+    const { crypto, random, blocks } = this.#context;
     const session = new Session(
-      { role: 'client', options, crypto, random, now },
+      { role: 'client', options, crypto, random, blocks, now },
       this.#context.touch,
     );
     const handshake = new ClientHandshake(crypto, random, ticket, options, now);

@@ -9,7 +9,8 @@
  * 2. Inputs may be batched; outputs are drained ({@link drain}) before the driver waits.
  * 3. An early or repeated `handleTimeout` is harmless.
  * 4. The core calls nobody, so it is never re-entered.
- * 5. Bytes given in belong to the core; bytes given out are never touched again.
+ * 5. A datagram given in belongs to the core, and what a stream carrier delivers is only looked at
+ *    during the call; bytes given out are never touched again.
  * 6. Same inputs and same randomness, same outputs, byte for byte.
  *
  * @module

@@ -13,6 +13,7 @@ import type { EndpointEvent } from './endpoint.js';
 import type { EndpointLimits, SessionOptions } from './options.js';
 import type { Path } from './path.js';
 import type { Session } from './session.js';
+import { BlockPool } from './streams/send-buffer.js';
 
 /** Packets of the handshake that were made and not yet asked for; more are dropped. */
 const MAX_READY_PACKETS = 4_096;
@@ -33,6 +34,7 @@ export class EndpointContext {
   readonly random: RandomSource;
   readonly limits: EndpointLimits;
   readonly options: SessionOptions;
+  readonly blocks = new BlockPool();
   readonly carriers = new Map<CarrierId, Carrier>();
   readonly events: EndpointEvent[] = [];
   /** Sessions that may have something to send or to tell. */
@@ -77,6 +79,8 @@ export class EndpointContext {
   attach(session: Session, path: Path): boolean {
     if (path.carrier.isStream) {
       this.#byCarrier.set(path.carrier.id, { session, path });
+      // From here on a packet is opened, or dropped, before the next one is looked at.
+      if (path.carrier.records !== undefined) path.carrier.records.reusesMemory = true;
       return true;
     }
     const key = connectionIdKey(path.receiveConnectionId);

@@ -186,7 +186,8 @@ export class Endpoint implements EndpointCore<EndpointEvent> {
       this.#receivePacket(carrier, bytes, remote, now);
       return;
     }
-    records.push(bytes);
+    // What a stranger said may have to be kept for a while; what a path brings is opened at once.
+    records.push(records.reusesMemory ? bytes : new Uint8Array(bytes));
     for (;;) {
       const packet = records.next();
       if (packet === undefined) break;

@@ -186,8 +186,8 @@ export class ServerSide {
     // A path has one carrier: a copy that was sent to another socket must not bind it there.
     if (isFirst && carrier !== halfOpen.carrier) return false;
     if (!this.#admit(halfOpen.entry, halfOpen.peer, now)) return false;
-    const { crypto, random, options } = this.#context;
-    const parts = { role: 'server', options, crypto, random, now } as const;
+    const { crypto, random, options, blocks } = this.#context;
+    const parts = { role: 'server', options, crypto, random, blocks, now } as const;
     const session = new Session(parts, this.#context.touch);
     session.establish(halfOpen, now);
     // Who made a packet of this session has read the ACCEPT, which went to this address.

@@ -17,6 +17,7 @@ import type { Path, PathStatus } from './path.js';
 import { RangeSet } from './range-set.js';
 import { SCHEDULERS, type Scheduler } from './scheduler/index.js';
 import type { ServerAddresses } from './server-addresses.js';
+import type { BlockPool } from './streams/send-buffer.js';
 import type { StreamTable } from './streams/stream-table.js';
 
 /**
@@ -72,6 +73,8 @@ export interface SessionParts {
   readonly options: SessionOptions;
   readonly crypto: CryptoProvider;
   readonly random: RandomSource;
+  /** Memory that the sessions of an endpoint share. */
+  readonly blocks: BlockPool;
   readonly now: Instant;
 }
 
@@ -80,6 +83,7 @@ export class SessionState {
   readonly options: SessionOptions;
   readonly crypto: CryptoProvider;
   readonly random: RandomSource;
+  readonly blocks: BlockPool;
   readonly scheduler: Scheduler;
   readonly paths = new Map<PathId, Path>();
   readonly events: SessionEvent[] = [];
@@ -123,6 +127,7 @@ export class SessionState {
     this.options = parts.options;
     this.crypto = parts.crypto;
     this.random = parts.random;
+    this.blocks = parts.blocks;
     this.scheduler = SCHEDULERS[parts.options.scheduler];
     this.lastHeardAt = parts.now;
     this.askedAt = parts.now;

@@ -123,7 +123,7 @@ export class Session {
   }
 
   /**
-   * Writes to a stream. The session keeps a reference to `bytes` and must be the only one to use them.
+   * Writes to a stream. The session copies what it takes.
    *
    * @returns how many bytes were taken; when fewer than given, `writable` tells when to go on.
    * @throws UsageError if the stream is unknown, finished, or only for reading.
@@ -277,6 +277,7 @@ export class Session {
       control: (frame: Frame) => state.queueControl(frame),
       event: (event: SessionEvent) => state.emit(event),
       rttMs: () => state.longestRttMs(),
+      blocks: state.blocks,
     };
     const opener = state.role === 'client' ? 0 : 1;
     state.streams = new StreamTable(opener, state.options, agreement.peer, outbox, now);

@@ -31,6 +31,11 @@ export interface CryptoProvider {
   hmac(key: Uint8Array, data: Uint8Array): Uint8Array;
   /** @throws RangeError if `key` has not 32 bytes. */
   aead(cipher: CipherName, key: Uint8Array): Aead;
+  /**
+   * Drivers may say that nobody reads these chunks any more, which came from `seal`: their memory
+   * can be used again. It need not be said.
+   */
+  recycle?(chunks: readonly Uint8Array[]): void;
   /** X25519 public key of a 32-byte private key (RFC 7748 §5). */
   x25519PublicKey(privateKey: Uint8Array): Uint8Array;
   /** X25519 shared secret; `undefined` where RFC 7748 §6.1 asks for a refusal (all-zero output). */

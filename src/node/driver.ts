@@ -20,8 +20,9 @@ import {
   type SessionEvent,
   type Transmit,
 } from '../core/index.js';
+import type { CryptoProvider } from '../crypto/index.js';
 import type { Carrier } from './carriers/carrier.js';
-import { nodeCrypto } from './crypto.js';
+import { bestCrypto } from './native-crypto.js';
 
 const NEVER = Number.POSITIVE_INFINITY;
 /** Longest time that `setTimeout` knows; it takes a longer one for 1 ms. */
@@ -47,6 +48,7 @@ export interface DriverOptions
 /** Owns an {@link Endpoint} and the carriers that its sessions run over. */
 export class Driver implements Host<EndpointEvent> {
   readonly endpoint: Endpoint;
+  readonly #crypto: CryptoProvider;
   readonly #onAccepted: DriverOptions['onAccepted'];
   readonly #carriers = new Map<
     CarrierId,
@@ -69,7 +71,9 @@ export class Driver implements Host<EndpointEvent> {
   constructor(options: DriverOptions = {}) {
     const { onAccepted, ...config } = options;
     this.#onAccepted = onAccepted;
-    this.endpoint = new Endpoint({ crypto: nodeCrypto, random: systemRandom, ...config });
+    const { crypto = bestCrypto() } = config;
+    this.#crypto = crypto;
+    this.endpoint = new Endpoint({ random: systemRandom, ...config, crypto });
   }
 
   /** Milliseconds on the monotonic clock. */
@@ -101,6 +105,8 @@ export class Driver implements Host<EndpointEvent> {
     this.#carriers.set(id, { carrier, ...(onGone === undefined ? {} : { onGone }) });
     carrier.unref?.();
     carrier.open({
+      borrows: carrier.kind === 'stream',
+      onSent: (chunks) => this.#crypto.recycle?.(chunks),
       onReceive: (bytes, remote) => {
         if (carrier.kind === 'datagram') this.#datagram(id, bytes, remote);
         else this.#input((now) => this.endpoint.receive(id, bytes, now, remote));

@@ -66,6 +66,7 @@ export { nodeCrypto } from './crypto.js';
 export type { DiagnosticMessages } from './diagnostics.js';
 export { dialRoute, dialWith } from './dial.js';
 export { Driver, type DriverOptions, type SessionSink } from './driver.js';
+export { bestCrypto, NATIVE_CRYPTO_VARIABLE, nativeCrypto } from './native-crypto.js';
 export { StreamResetError, StreamStoppedError } from './errors.js';
 export { connectInMemory, type InMemoryOptions, type InMemoryPair } from './in-memory.js';
 export { type LocalAddress, localAddresses } from './interfaces.js';

@@ -189,19 +189,9 @@ export class RovingStream extends SocketSurface {
     return this.destroy();
   }
 
+  // No `_writev`: the core joins small writes itself, and all of one turn go out together.
   override _write(chunk: Uint8Array | string, encoding: BufferEncoding, callback: Callback): void {
-    this.#send(owned(chunk, encoding), callback);
-  }
-
-  override _writev(
-    chunks: { chunk: Uint8Array | string; encoding: BufferEncoding }[],
-    callback: Callback,
-  ): void {
-    const parts = chunks.map(({ chunk, encoding }) =>
-      typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk,
-    );
-    const joined = Buffer.concat(parts);
-    this.#send(new Uint8Array(joined.buffer, joined.byteOffset, joined.length), callback);
+    this.#send(typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk, callback);
   }
 
   #send(bytes: Uint8Array, callback: Callback, takenBefore = 0): void {
@@ -357,13 +347,6 @@ export class RovingStream extends SocketSurface {
     else if (!this.#canRead || this.readableEnded) this.destroy();
     else this.#pull();
   }
-}
-
-/** The core keeps what it is given, and the caller may use its memory again after `write`. */
-function owned(chunk: Uint8Array | string, encoding: BufferEncoding): Uint8Array {
-  if (typeof chunk !== 'string') return new Uint8Array(chunk);
-  const bytes = Buffer.from(chunk, encoding);
-  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 function sessionError(error: unknown): SessionError {

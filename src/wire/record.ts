@@ -42,6 +42,8 @@ export class RecordReader {
    * between two calls of {@link next} once a path is attached.
    */
   maxRecordBytes: number = SPEC_MAX_UNATTACHED_RECORD_BYTES;
+  /** `true`: a packet is only looked at until the next call; its memory is then used again. */
+  reusesMemory = false;
 
   private hasFailed = false;
   private buffered = 0;
@@ -56,6 +58,8 @@ export class RecordReader {
   private length = 0;
   private assembly: Uint8Array = NOTHING;
   private filled = 0;
+  /** The memory of the last assembly: used again once its packet has been dealt with. */
+  private spare: Uint8Array = NOTHING;
 
   /** True for good once a record had length 0 or more than the maximum: close the carrier. */
   get failed(): boolean {
@@ -67,7 +71,7 @@ export class RecordReader {
     return this.buffered;
   }
 
-  /** Takes the next bytes of the carrier, which must not change afterwards. */
+  /** Takes the next bytes of the carrier, which must not change before {@link next} has none left. */
   push(bytes: Uint8Array): void {
     if (this.hasFailed || bytes.length === 0) return;
     this.buffered += bytes.length;
@@ -93,7 +97,7 @@ export class RecordReader {
         return this.finish(this.chunk.subarray(from, this.position));
       } else {
         this.assemble(Math.min(available, this.length - this.filled));
-        if (this.filled === this.length) return this.finish(this.assembly);
+        if (this.filled === this.length) return this.finish(this.takeAssembly());
       }
     }
     return undefined;
@@ -110,13 +114,21 @@ export class RecordReader {
     const needed = this.filled + count;
     if (needed > this.assembly.length) {
       const room = Math.min(this.length, Math.max(2 * needed, MIN_ASSEMBLY_BYTES));
-      const grown = new Uint8Array(room);
+      const isRoomy = this.spare.length >= room;
+      const grown = isRoomy ? this.spare : new Uint8Array(room);
+      if (isRoomy) this.spare = NOTHING;
       grown.set(this.assembly.subarray(0, this.filled));
       this.assembly = grown;
     }
     this.assembly.set(this.chunk.subarray(this.position, this.position + count), this.filled);
     this.filled = needed;
     this.position += count;
+  }
+
+  private takeAssembly(): Uint8Array {
+    const packet = this.assembly.subarray(0, this.length);
+    if (this.reusesMemory) this.spare = this.assembly;
+    return packet;
   }
 
   /** Gets ready for the record after the one whose packet is given. */
@@ -135,6 +147,8 @@ export class RecordReader {
     this.position = 0;
     if (chunk === undefined) {
       this.chunk = NOTHING;
+      // Between two records nothing is held: there may be no other for a long time.
+      if (this.headerSeen === 0) this.spare = NOTHING;
       if (this.waitingIndex > 0) {
         this.waiting = [];
         this.waitingIndex = 0;
@@ -154,6 +168,7 @@ export class RecordReader {
     this.waiting = [];
     this.waitingIndex = 0;
     this.assembly = NOTHING;
+    this.spare = NOTHING;
     this.filled = 0;
   }
 }

@@ -3,6 +3,7 @@ import type { Instant } from '../../src/core/contract.js';
 import { PeerError, UsageError, type WireCodeName } from '../../src/core/errors.js';
 import type { SessionEvent } from '../../src/core/events.js';
 import { DEFAULT_SESSION_OPTIONS, type SessionOptions } from '../../src/core/options.js';
+import { BlockPool } from '../../src/core/streams/send-buffer.js';
 import { type PeerLimits, StreamTable } from '../../src/core/streams/stream-table.js';
 import type { Frame } from '../../src/wire/index.js';
 
@@ -33,6 +34,7 @@ let events: SessionEvent[] = [];
 
 function table(opener: 0 | 1, options = OPTIONS, peer: Partial<PeerLimits> = {}): StreamTable {
   const outbox = {
+    blocks: new BlockPool(),
     control: (frame: Frame) => frames.push(frame),
     event: (event: SessionEvent) => events.push(event),
     rttMs: () => 10,

@@ -5,6 +5,7 @@ import { expandLabel, hkdfExpand, hkdfExtract } from '../../src/crypto/hkdf.js';
 import { portableCrypto } from '../../src/crypto/portable.js';
 import type { CipherName, CryptoProvider } from '../../src/crypto/provider.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
+import { bestCrypto, NATIVE_CRYPTO_VARIABLE, nativeCrypto } from '../../src/node/native-crypto.js';
 import { simulatedCrypto } from '../../src/sim/crypto.js';
 
 const CIPHERS: readonly CipherName[] = ['AES-256-GCM', 'ChaCha20-Poly1305'];
@@ -89,6 +90,9 @@ const X25519_VECTORS: readonly (readonly [string, string, string])[] = [
   ],
 ];
 
+/** There is one wherever koffi is installed and Node brings OpenSSL. */
+const native = [nativeCrypto()].filter((one) => one !== undefined);
+
 /** Points whose order divides 8, in every encoding, the last with the ignored top bit set. */
 const LOW_ORDER = [
   '00'.repeat(32),
@@ -101,7 +105,7 @@ const LOW_ORDER = [
   `01${'00'.repeat(30)}80`,
 ];
 
-describe.each([nodeCrypto, portableCrypto])('known answers of $name', (crypto) => {
+describe.each([nodeCrypto, portableCrypto, ...native])('known answers of $name', (crypto) => {
   it.each(AEAD_VECTORS)('$cipher: $name', (vector) => {
     const aead = crypto.aead(vector.cipher, fromHex(vector.key));
     const nonce = fromHex(vector.nonce);
@@ -169,7 +173,7 @@ const chunks = fc.array(
   { maxLength: 5 },
 );
 
-describe.each([nodeCrypto, portableCrypto, simulatedCrypto])('provider $name', (crypto) => {
+describe.each([nodeCrypto, portableCrypto, simulatedCrypto, ...native])('provider $name', (crypto) => {
   describe.each(CIPHERS)('%s', (cipher) => {
     it('opens what it sealed, in chunks of any sizes', () => {
       fc.assert(
@@ -270,6 +274,8 @@ describe('node and portable', () => {
   const pairs: readonly (readonly [CryptoProvider, CryptoProvider])[] = [
     [nodeCrypto, portableCrypto],
     [portableCrypto, nodeCrypto],
+    ...native.map((one) => [one, nodeCrypto] as const),
+    ...native.map((one) => [portableCrypto, one] as const),
   ];
 
   it.each(CIPHERS)('open what the other sealed with %s', (cipher) => {
@@ -359,3 +365,51 @@ function flip(bytes: Uint8Array, bit: number): void {
 function bitAt(bytes: Uint8Array, bit: number): number {
   return ((bytes[bit >>> 3] ?? 0) >>> (bit & 7)) & 1;
 }
+
+describe('native sealing', () => {
+  const cipher = 'AES-256-GCM';
+  const [one, other] = [1, 2].map((byte) => new Uint8Array(32).fill(byte));
+  const nonce = new Uint8Array(12);
+  const long = new Uint8Array(60_000).fill(5);
+
+  it.runIf(native.length > 0)('keeps keys apart that take turns', () => {
+    for (const crypto of native) {
+      const aeads = [one, other].map((key) => crypto.aead(cipher, key ?? nonce));
+      const expected = [one, other].map((key) =>
+        concatBytes(...nodeCrypto.aead(cipher, key ?? nonce).seal(nonce, nonce, [long])),
+      );
+      for (let turn = 0; turn < 6; turn++) {
+        const sealed = aeads[turn % 2]?.seal(nonce, nonce, [long]) ?? [];
+        expect(concatBytes(...sealed)).toEqual(expected[turn % 2]);
+      }
+    }
+  });
+
+  it.runIf(native.length > 0)('uses memory again only when it was given back, and only once', () => {
+    for (const crypto of native) {
+      const aead = crypto.aead(cipher, one ?? nonce);
+      const first = aead.seal(nonce, nonce, [long]);
+      const held = aead.seal(nonce, nonce, [long]);
+      expect(held[0]?.buffer).not.toBe(first[0]?.buffer);
+      crypto.recycle?.(first);
+      crypto.recycle?.(first);
+      crypto.recycle?.([new Uint8Array(held[0]?.buffer.byteLength ?? 0)]);
+      const buffers = [1, 2, 3].map(() => aead.seal(nonce, nonce, [long])[0]?.buffer);
+      expect(buffers).toContain(first[0]?.buffer);
+      expect(buffers).not.toContain(held[0]?.buffer);
+      expect(new Set(buffers).size).toBe(3);
+    }
+  });
+
+  it('can be turned off by the environment', () => {
+    const before = process.env[NATIVE_CRYPTO_VARIABLE];
+    try {
+      process.env[NATIVE_CRYPTO_VARIABLE] = 'off';
+      expect(nativeCrypto()).toBeUndefined();
+      expect(bestCrypto()).toBe(nodeCrypto);
+    } finally {
+      if (before === undefined) delete process.env[NATIVE_CRYPTO_VARIABLE];
+      else process.env[NATIVE_CRYPTO_VARIABLE] = before;
+    }
+  });
+});

@@ -7,29 +7,13 @@
 
 import { assert } from '../errors.js';
 import { type Range, RangeSet } from '../range-set.js';
-
-/** Smaller writes are copied together: a packet shall not consist of hundreds of chunks. */
-const COALESCE_BELOW_BYTES = 2_048;
-const COALESCE_BLOCK_BYTES = 16_384;
-
-interface Chunk {
-  readonly offset: number;
-  bytes: Uint8Array;
-}
-
-/** A block being filled by small writes. */
-interface OpenBlock {
-  readonly memory: Uint8Array;
-  used: number;
-}
+import { BlockPool, SendBuffer } from './send-buffer.js';
 
 export class SendStream {
   readonly id: number;
   /** Higher is sent first; 0 by default. */
   priority = 0;
-  #chunks: Chunk[] = [];
-  #firstChunk = 0;
-  #block: OpenBlock | undefined;
+  readonly #buffer: SendBuffer;
   #writtenBytes = 0;
   #nextOffset = 0;
   #finished = false;
@@ -43,8 +27,9 @@ export class SendStream {
   readonly #lost = new RangeSet();
   #ackedPrefix = 0;
 
-  constructor(id: number, maxData: number) {
+  constructor(id: number, maxData: number, pool = new BlockPool()) {
     this.id = id;
+    this.#buffer = new SendBuffer(pool);
     this.#maxData = maxData;
   }
 
@@ -99,40 +84,11 @@ export class SendStream {
     this.#maxData = Math.max(this.#maxData, maximum);
   }
 
+  /** Copies the bytes: the caller may use its memory again. */
   write(bytes: Uint8Array): void {
     assert(!this.#finished && this.#resetCode === undefined, 'no write after the end of a stream');
-    if (bytes.length === 0) return;
-    if (bytes.length >= COALESCE_BELOW_BYTES) {
-      this.#block = undefined;
-      this.#chunks.push({ offset: this.#writtenBytes, bytes });
-    } else {
-      this.#writeSmall(bytes);
-    }
+    this.#buffer.write(bytes);
     this.#writtenBytes += bytes.length;
-  }
-
-  #writeSmall(bytes: Uint8Array): void {
-    const block = this.#block;
-    const last = this.#chunks[this.#chunks.length - 1];
-    if (
-      block !== undefined &&
-      last !== undefined &&
-      block.used + bytes.length <= block.memory.length
-    ) {
-      block.memory.set(bytes, block.used);
-      block.used += bytes.length;
-      last.bytes = block.memory.subarray(0, block.used);
-      return;
-    }
-    const backlog = this.#chunks.length - this.#firstChunk;
-    const capacity = backlog > 8 ? COALESCE_BLOCK_BYTES : Math.max(256, bytes.length);
-    const fresh: OpenBlock = { memory: new Uint8Array(capacity), used: bytes.length };
-    fresh.memory.set(bytes);
-    this.#block = fresh;
-    this.#chunks.push({
-      offset: this.#writtenBytes,
-      bytes: fresh.memory.subarray(0, bytes.length),
-    });
   }
 
   finish(): void {
@@ -142,9 +98,7 @@ export class SendStream {
   reset(code: number): void {
     if (this.#resetCode !== undefined) return;
     this.#resetCode = code;
-    this.#chunks = [];
-    this.#firstChunk = 0;
-    this.#block = undefined;
+    this.#buffer.release(this.#writtenBytes);
     this.#lost.clear();
   }
 
@@ -199,33 +153,9 @@ export class SendStream {
     return true;
   }
 
-  /** Views of the bytes of a range that is still held. */
+  /** Views of the bytes of a range that is still held; good until it is acknowledged. */
   read(range: Range): Uint8Array[] {
-    const views: Uint8Array[] = [];
-    let index = this.#chunkAt(range.start);
-    let position = range.start;
-    while (position < range.end) {
-      const chunk = this.#chunks[index];
-      const isHeld = chunk !== undefined && chunk.offset <= position;
-      assert(isHeld, 'a range that is sent is held in memory');
-      const from = position - chunk.offset;
-      const to = Math.min(chunk.bytes.length, range.end - chunk.offset);
-      views.push(chunk.bytes.subarray(from, to));
-      position = chunk.offset + to;
-      index += 1;
-    }
-    return views;
-  }
-
-  #chunkAt(offset: number): number {
-    let low = this.#firstChunk;
-    let high = this.#chunks.length;
-    while (low + 1 < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.#chunks[middle] as Chunk).offset <= offset) low = middle;
-      else high = middle;
-    }
-    return low;
+    return this.#buffer.read(range);
   }
 
   /** A packet with this piece arrived. Returns how many bytes of memory this frees. */
@@ -242,23 +172,8 @@ export class SendStream {
     const freed = first.end - this.#ackedPrefix;
     this.#ackedPrefix = first.end;
     this.#acked.shift();
-    this.#release();
+    this.#buffer.release(this.#ackedPrefix);
     return freed;
-  }
-
-  #release(): void {
-    const chunks = this.#chunks;
-    for (;;) {
-      const chunk = chunks[this.#firstChunk];
-      if (chunk === undefined || chunk.offset + chunk.bytes.length > this.#ackedPrefix) break;
-      chunks[this.#firstChunk] = undefined as unknown as Chunk;
-      this.#firstChunk += 1;
-    }
-    if (this.#firstChunk === chunks.length) this.#block = undefined;
-    if (this.#firstChunk > 32 && this.#firstChunk * 2 > chunks.length) {
-      chunks.splice(0, this.#firstChunk);
-      this.#firstChunk = 0;
-    }
   }
 
   /** A packet with this piece will not arrive, or shall be sent elsewhere too. Returns bytes queued. */

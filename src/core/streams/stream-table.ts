@@ -13,6 +13,7 @@ import type { SessionOptions } from '../options.js';
 import type { Range } from '../range-set.js';
 import { ReceiveStream, ReorderBudget } from './receive-stream.js';
 import { ReceiveWindow } from './receive-window.js';
+import type { BlockPool } from './send-buffer.js';
 import { SendStream } from './send-stream.js';
 import { type Kind, newKind, streamIndex, UNIDIRECTIONAL } from './stream-kind.js';
 
@@ -30,6 +31,8 @@ export interface Outbox {
   event(event: SessionEvent): void;
   /** The longest round trip of the paths in use, for the growth of windows. */
   rttMs(): number;
+  /** Memory for what is written. */
+  readonly blocks: BlockPool;
 }
 
 interface Stream {
@@ -112,7 +115,7 @@ export class StreamTable {
     return id;
   }
 
-  /** Takes as much as fits. @returns how many bytes were taken. */
+  /** Copies as much as fits. @returns how many bytes were taken. */
   write(streamId: number, bytes: Uint8Array): number {
     const stream = this.#get(streamId);
     const send = this.#sending(stream);
@@ -355,11 +358,7 @@ export class StreamTable {
     return this.#bufferedTotal;
   }
 
-  get streams(): Iterable<{
-    readonly id: number;
-    readonly send: SendStream | undefined;
-    readonly receive: ReceiveStream | undefined;
-  }> {
+  get streams(): Iterable<Pick<Stream, 'id' | 'send' | 'receive'>> {
     return this.#streams.values();
   }
 
@@ -367,9 +366,7 @@ export class StreamTable {
     return this.#streams.size;
   }
 
-  /**
-   * What could be sent now; `hasWork` also counts ends of streams.
-   */
+  /** What could be sent now; `hasWork` also counts ends of streams. */
   pending(): Pending {
     let bytes = 0;
     let creditBytes = Math.min(this.sessionCredit, this.#options.sendBufferBytes);
@@ -430,6 +427,7 @@ export class StreamTable {
     const ours = id % 2 === this.#opener;
     const unidirectional = (id & UNIDIRECTIONAL) !== 0;
     const receives = !unidirectional || !ours;
+    const sends = !unidirectional || ours;
     const window = receives
       ? new ReceiveWindow(
           this.#options.streamReceiveWindowBytes,
@@ -439,7 +437,7 @@ export class StreamTable {
       : undefined;
     const stream: Stream = {
       id,
-      send: !unidirectional || ours ? new SendStream(id, this.#peer.maxStreamData) : undefined,
+      send: sends ? new SendStream(id, this.#peer.maxStreamData, this.#outbox.blocks) : undefined,
       receive:
         window === undefined ? undefined : new ReceiveStream(id, window.advertised, this.#budget),
       window,

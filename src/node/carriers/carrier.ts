@@ -25,6 +25,8 @@ export interface CarrierSink {
   onReceive(bytes: Uint8Array, remote?: Address): void;
   /** Stream carriers: `send` takes this many more bytes. Before the first call it takes none. */
   onWritable(bytes: number): void;
+  /** Stream carriers may say it: nobody reads these chunks of an earlier `send` any more. */
+  onSent?(chunks: readonly Uint8Array[]): void;
   /** The last call. Without an error the other end has closed in good order. */
   onClosed(error?: Error): void;
 }

@@ -236,14 +236,15 @@ export class TcpCarrier implements Carrier {
     if (parts.length > 0) socket.cork();
     for (const part of parts) socket.write(part);
     socket.write(last, (error) => {
-      if (error === undefined || error === null) this.#taken(bytes);
+      if (error === undefined || error === null) this.#taken(chunks, bytes);
     });
     if (parts.length > 0) socket.uncork();
   }
 
   /** The kernel has taken this, so that as much may follow. */
-  #taken(bytes: number): void {
+  #taken(chunks: readonly Uint8Array[], bytes: number): void {
     if (this.#isClosed) return;
+    this.#sink?.onSent?.(chunks);
     this.#freshCreditBytes += bytes;
     this.#schedule();
   }
