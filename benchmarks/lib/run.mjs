@@ -9,7 +9,7 @@ const WARM_UP_MS = 500;
 const WARM_UP_BYTES = 300e6;
 const MAX_WARM_UP_MS = 10_000;
 
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export function start(args, execArgv = [], worker = WORKER) {
   const child = fork(worker, args, { execArgv });

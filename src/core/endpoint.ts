@@ -303,12 +303,15 @@ export class Endpoint implements EndpointCore<EndpointEvent> {
     if (ready !== undefined) return ready;
     for (const session of this.#context.dirty) {
       const transmit = this.#client.nextHello(session, now) ?? session.nextTransmit(now);
-      // Sessions take turns, packet by packet.
-      this.#context.dirty.delete(session);
       if (transmit !== undefined) {
-        this.#context.dirty.add(session);
+        // Sessions take turns, packet by packet.
+        if (this.#context.dirty.size > 1) {
+          this.#context.dirty.delete(session);
+          this.#context.dirty.add(session);
+        }
         return transmit;
       }
+      this.#context.dirty.delete(session);
       this.#settle(session);
     }
     return undefined;

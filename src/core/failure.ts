@@ -213,7 +213,7 @@ export function closePath(
   if (!path.isOpen) return;
   reinjectOutstanding(session, path);
   path.moveTo('closed');
-  session.paths.delete(path.id);
+  session.removePath(path);
   if (options.tellPeer !== undefined && session.isRunning) {
     const frame = { type: 'pathAbandon', pathId: path.id, code: options.tellPeer } as const;
     session.queueControl(frame);

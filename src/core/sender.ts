@@ -267,17 +267,13 @@ function nextData(session: SessionState, now: Instant): Built | undefined {
 }
 
 /** Paths that may carry data: the healthy ones; failing them those in doubt, or being joined. */
-function dataPaths(session: SessionState): Path[] {
-  const healthy: Path[] = [];
-  const doubtful: Path[] = [];
-  const joining: Path[] = [];
-  for (const path of session.paths.values()) {
-    if (path.isHealthy) healthy.push(path);
-    else if (path.state === 'active') doubtful.push(path);
-    else if (path.state === 'joining') joining.push(path);
-  }
+function dataPaths(session: SessionState): readonly Path[] {
+  const open = session.openPaths();
+  if (open.every((path) => path.isHealthy)) return open;
+  const healthy = open.filter((path) => path.isHealthy);
   if (healthy.length > 0) return healthy;
-  return doubtful.length > 0 ? doubtful : joining;
+  const doubtful = open.filter((path) => path.state === 'active');
+  return doubtful.length > 0 ? doubtful : open.filter((path) => path.state === 'joining');
 }
 
 function viewOf(path: Path, now: Instant): PathView {

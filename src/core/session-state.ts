@@ -119,6 +119,7 @@ export class SessionState {
   closeDeadline: Instant | undefined;
   closeSentAt: Instant | undefined;
   #toldClosed = false;
+  #openPaths: readonly Path[] | undefined;
   /** Carriers that the driver shall close. */
   readonly carriersToClose: number[] = [];
 
@@ -228,8 +229,20 @@ export class SessionState {
     return told;
   }
 
-  *openPaths(): Generator<Path> {
-    for (const path of this.paths.values()) if (path.isOpen) yield path;
+  /** The open paths at this moment, oldest first. Asked several times for each packet. */
+  openPaths(): readonly Path[] {
+    this.#openPaths ??= [...this.paths.values()].filter((path) => path.isOpen);
+    return this.#openPaths;
+  }
+
+  addPath(path: Path): void {
+    this.paths.set(path.id, path);
+    this.#openPaths = undefined;
+  }
+
+  removePath(path: Path): void {
+    this.paths.delete(path.id);
+    this.#openPaths = undefined;
   }
 
   get activePathCount(): number {

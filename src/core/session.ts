@@ -86,7 +86,7 @@ export class Session {
 
   /** Open paths, oldest first. */
   paths(): PathInfo[] {
-    return [...this.#state.openPaths()].map(pathInfo);
+    return this.#state.openPaths().map(pathInfo);
   }
 
   /** Bytes that were written and are not yet acknowledged. */
@@ -312,7 +312,7 @@ export class Session {
     if (state.role === 'server' && !state.joinRate.joined(now)) {
       fail(state, new PeerError('LIMIT_EXCEEDED', 'it opens paths faster than anyone needs'), now);
     }
-    state.paths.set(path.id, path);
+    state.addPath(path);
     const told = state.takeRememberedStatus(path.id);
     if (told !== undefined) {
       path.peerStatus = told.status;
@@ -372,7 +372,7 @@ export class Session {
     if (state.lifecycle === 'closing') return this.#repeatClose(now);
     if (!state.isRunning) return;
     if (now >= state.lastHeardAt + state.options.sessionTimeoutMs) return sessionTimedOut(state);
-    for (const path of [...state.openPaths()]) {
+    for (const path of state.openPaths()) {
       if (path.recovery.lossAt !== undefined && now >= path.recovery.lossAt) {
         packetsLost(state, path, path.recovery.detectLost(path.rtt, now), now);
       }

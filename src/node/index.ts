@@ -66,7 +66,6 @@ export { nodeCrypto } from './crypto.js';
 export type { DiagnosticMessages } from './diagnostics.js';
 export { dialRoute, dialWith } from './dial.js';
 export { Driver, type DriverOptions, type SessionSink } from './driver.js';
-export { bestCrypto, NATIVE_CRYPTO_VARIABLE, nativeCrypto } from './native-crypto.js';
 export { StreamResetError, StreamStoppedError } from './errors.js';
 export { connectInMemory, type InMemoryOptions, type InMemoryPair } from './in-memory.js';
 export { type LocalAddress, localAddresses } from './interfaces.js';
@@ -96,6 +95,7 @@ export {
   listenTcp,
   type TcpListener,
 } from './listener.js';
+export { bestCrypto, NATIVE_CRYPTO_VARIABLE, nativeCrypto } from './native-crypto.js';
 export type { Dial, Dialled, RouteReport } from './path-manager.js';
 export {
   PrivateFileError,

@@ -64,7 +64,7 @@ function duplexPair(): [Duplex, Duplex] {
       new Duplex({
         read() {},
         write(chunk, _encoding, callback) {
-          ends[other]?.push(chunk);
+          ends[other]?.push(Buffer.from(chunk));
           setImmediate(callback);
         },
         final(callback) {

@@ -173,102 +173,111 @@ const chunks = fc.array(
   { maxLength: 5 },
 );
 
-describe.each([nodeCrypto, portableCrypto, simulatedCrypto, ...native])('provider $name', (crypto) => {
-  describe.each(CIPHERS)('%s', (cipher) => {
-    it('opens what it sealed, in chunks of any sizes', () => {
-      fc.assert(
-        fc.property(bytesOf(32), bytesOf(12), fc.uint8Array(), chunks, (key, nonce, aad, parts) => {
-          const aead = crypto.aead(cipher, key);
-          const sealed = concatBytes(...aead.seal(nonce, aad, parts));
-          const plaintext = concatBytes(...parts);
-          expect(sealed.length).toBe(plaintext.length + 16);
-          expect(aead.open(nonce, aad, sealed)).toEqual(plaintext);
-          expect(concatBytes(...aead.seal(nonce, aad, [plaintext]))).toEqual(sealed);
-        }),
-        { numRuns: 40 },
-      );
-    });
+describe.each([nodeCrypto, portableCrypto, simulatedCrypto, ...native])(
+  'provider $name',
+  (crypto) => {
+    describe.each(CIPHERS)('%s', (cipher) => {
+      it('opens what it sealed, in chunks of any sizes', () => {
+        fc.assert(
+          fc.property(
+            bytesOf(32),
+            bytesOf(12),
+            fc.uint8Array(),
+            chunks,
+            (key, nonce, aad, parts) => {
+              const aead = crypto.aead(cipher, key);
+              const sealed = concatBytes(...aead.seal(nonce, aad, parts));
+              const plaintext = concatBytes(...parts);
+              expect(sealed.length).toBe(plaintext.length + 16);
+              expect(aead.open(nonce, aad, sealed)).toEqual(plaintext);
+              expect(concatBytes(...aead.seal(nonce, aad, [plaintext]))).toEqual(sealed);
+            },
+          ),
+          { numRuns: 40 },
+        );
+      });
 
-    it('seals and opens at any alignment of its input', () => {
-      const aead = crypto.aead(cipher, new Uint8Array(32).fill(3));
-      const nonce = new Uint8Array(12);
-      for (let shift = 0; shift < 8; shift++) {
-        const aad = new Uint8Array(40).subarray(shift, shift + 13).fill(5);
-        const plaintext = new Uint8Array(120).subarray(shift, shift + 101).fill(6);
-        const sealed = concatBytes(new Uint8Array(shift), ...aead.seal(nonce, aad, [plaintext]));
-        const opened = aead.open(nonce, aad, sealed.subarray(shift));
-        expect(opened).toEqual(new Uint8Array(101).fill(6));
-      }
-    });
-
-    it('returns fresh memory, of which a slice is a copy', () => {
-      const aead = crypto.aead(cipher, new Uint8Array(32));
-      const nonce = new Uint8Array(12);
-      const aad = new Uint8Array(0);
-      const plaintext = new Uint8Array(20);
-      const first = aead.seal(nonce, aad, [plaintext.subarray(0, 7), plaintext.subarray(7)]);
-      const before = concatBytes(...first);
-      aead.seal(nonce, aad, [plaintext.fill(1).subarray(0, 7), plaintext.subarray(7)]);
-      expect(concatBytes(...first)).toEqual(before);
-      const sealed = before.slice();
-      const opened = aead.open(nonce, aad, sealed) ?? new Uint8Array(0);
-      sealed.fill(0xff);
-      opened.slice().fill(0xee);
-      expect(opened).toEqual(new Uint8Array(20));
-    });
-
-    it('T8 refuses each flipped bit of sealed text, associated data, nonce and key', () => {
-      const key = Uint8Array.from({ length: 32 }, (_, i) => i);
-      const nonce = new Uint8Array(12).fill(9);
-      const aad = new Uint8Array(13).fill(8);
-      const aead = crypto.aead(cipher, key);
-      const sealed = concatBytes(...aead.seal(nonce, aad, [new Uint8Array(37).fill(7)]));
-      const check = (target: Uint8Array, open: () => Uint8Array | undefined) => {
-        for (let bit = 0; bit < 8 * target.length; bit++) {
-          flip(target, bit);
-          expect(open()).toBeUndefined();
-          flip(target, bit);
+      it('seals and opens at any alignment of its input', () => {
+        const aead = crypto.aead(cipher, new Uint8Array(32).fill(3));
+        const nonce = new Uint8Array(12);
+        for (let shift = 0; shift < 8; shift++) {
+          const aad = new Uint8Array(40).subarray(shift, shift + 13).fill(5);
+          const plaintext = new Uint8Array(120).subarray(shift, shift + 101).fill(6);
+          const sealed = concatBytes(new Uint8Array(shift), ...aead.seal(nonce, aad, [plaintext]));
+          const opened = aead.open(nonce, aad, sealed.subarray(shift));
+          expect(opened).toEqual(new Uint8Array(101).fill(6));
         }
-      };
-      check(sealed, () => aead.open(nonce, aad, sealed));
-      check(aad, () => aead.open(nonce, aad, sealed));
-      check(nonce, () => aead.open(nonce, aad, sealed));
-      check(key, () => crypto.aead(cipher, key).open(nonce, aad, sealed));
-      expect(aead.open(nonce, aad, sealed)).toEqual(new Uint8Array(37).fill(7));
+      });
+
+      it('returns fresh memory, of which a slice is a copy', () => {
+        const aead = crypto.aead(cipher, new Uint8Array(32));
+        const nonce = new Uint8Array(12);
+        const aad = new Uint8Array(0);
+        const plaintext = new Uint8Array(20);
+        const first = aead.seal(nonce, aad, [plaintext.subarray(0, 7), plaintext.subarray(7)]);
+        const before = concatBytes(...first);
+        aead.seal(nonce, aad, [plaintext.fill(1).subarray(0, 7), plaintext.subarray(7)]);
+        expect(concatBytes(...first)).toEqual(before);
+        const sealed = before.slice();
+        const opened = aead.open(nonce, aad, sealed) ?? new Uint8Array(0);
+        sealed.fill(0xff);
+        opened.slice().fill(0xee);
+        expect(opened).toEqual(new Uint8Array(20));
+      });
+
+      it('T8 refuses each flipped bit of sealed text, associated data, nonce and key', () => {
+        const key = Uint8Array.from({ length: 32 }, (_, i) => i);
+        const nonce = new Uint8Array(12).fill(9);
+        const aad = new Uint8Array(13).fill(8);
+        const aead = crypto.aead(cipher, key);
+        const sealed = concatBytes(...aead.seal(nonce, aad, [new Uint8Array(37).fill(7)]));
+        const check = (target: Uint8Array, open: () => Uint8Array | undefined) => {
+          for (let bit = 0; bit < 8 * target.length; bit++) {
+            flip(target, bit);
+            expect(open()).toBeUndefined();
+            flip(target, bit);
+          }
+        };
+        check(sealed, () => aead.open(nonce, aad, sealed));
+        check(aad, () => aead.open(nonce, aad, sealed));
+        check(nonce, () => aead.open(nonce, aad, sealed));
+        check(key, () => crypto.aead(cipher, key).open(nonce, aad, sealed));
+        expect(aead.open(nonce, aad, sealed)).toEqual(new Uint8Array(37).fill(7));
+      });
+
+      it('refuses what is too short, cut or extended', () => {
+        const aead = crypto.aead(cipher, new Uint8Array(32));
+        const nonce = new Uint8Array(12);
+        const aad = new Uint8Array(5);
+        const sealed = concatBytes(...aead.seal(nonce, aad, [new Uint8Array(33)]));
+        for (let length = 0; length < sealed.length; length++) {
+          expect(aead.open(nonce, aad, sealed.subarray(0, length))).toBeUndefined();
+        }
+        expect(aead.open(nonce, aad, concatBytes(sealed, Uint8Array.of(0)))).toBeUndefined();
+        expect(aead.open(nonce, new Uint8Array(4), sealed)).toBeUndefined();
+        expect(aead.open(nonce, new Uint8Array(6), sealed)).toBeUndefined();
+      });
+
+      it.each([0, 31, 33])('takes no key of %d bytes', (length) => {
+        expect(() => crypto.aead(cipher, new Uint8Array(length))).toThrow(RangeError);
+      });
     });
 
-    it('refuses what is too short, cut or extended', () => {
-      const aead = crypto.aead(cipher, new Uint8Array(32));
+    it('tells the two ciphers apart', () => {
       const nonce = new Uint8Array(12);
-      const aad = new Uint8Array(5);
-      const sealed = concatBytes(...aead.seal(nonce, aad, [new Uint8Array(33)]));
-      for (let length = 0; length < sealed.length; length++) {
-        expect(aead.open(nonce, aad, sealed.subarray(0, length))).toBeUndefined();
-      }
-      expect(aead.open(nonce, aad, concatBytes(sealed, Uint8Array.of(0)))).toBeUndefined();
-      expect(aead.open(nonce, new Uint8Array(4), sealed)).toBeUndefined();
-      expect(aead.open(nonce, new Uint8Array(6), sealed)).toBeUndefined();
+      const [one, other] = CIPHERS.map((cipher) => crypto.aead(cipher, new Uint8Array(32)));
+      const sealed = concatBytes(...(one?.seal(nonce, nonce, [nonce]) ?? []));
+      expect(other?.open(nonce, nonce, sealed)).toBeUndefined();
     });
 
-    it.each([0, 31, 33])('takes no key of %d bytes', (length) => {
-      expect(() => crypto.aead(cipher, new Uint8Array(length))).toThrow(RangeError);
+    it.each([0, 31, 33])('takes no X25519 key of %d bytes', (length) => {
+      const key = new Uint8Array(32).fill(1);
+      expect(() => crypto.x25519PublicKey(new Uint8Array(length))).toThrow(RangeError);
+      expect(() => crypto.x25519(new Uint8Array(length), key)).toThrow(RangeError);
+      expect(() => crypto.x25519(key, new Uint8Array(length))).toThrow(RangeError);
     });
-  });
-
-  it('tells the two ciphers apart', () => {
-    const nonce = new Uint8Array(12);
-    const [one, other] = CIPHERS.map((cipher) => crypto.aead(cipher, new Uint8Array(32)));
-    const sealed = concatBytes(...(one?.seal(nonce, nonce, [nonce]) ?? []));
-    expect(other?.open(nonce, nonce, sealed)).toBeUndefined();
-  });
-
-  it.each([0, 31, 33])('takes no X25519 key of %d bytes', (length) => {
-    const key = new Uint8Array(32).fill(1);
-    expect(() => crypto.x25519PublicKey(new Uint8Array(length))).toThrow(RangeError);
-    expect(() => crypto.x25519(new Uint8Array(length), key)).toThrow(RangeError);
-    expect(() => crypto.x25519(key, new Uint8Array(length))).toThrow(RangeError);
-  });
-});
+  },
+);
 
 describe('node and portable', () => {
   const pairs: readonly (readonly [CryptoProvider, CryptoProvider])[] = [
@@ -385,21 +394,24 @@ describe('native sealing', () => {
     }
   });
 
-  it.runIf(native.length > 0)('uses memory again only when it was given back, and only once', () => {
-    for (const crypto of native) {
-      const aead = crypto.aead(cipher, one ?? nonce);
-      const first = aead.seal(nonce, nonce, [long]);
-      const held = aead.seal(nonce, nonce, [long]);
-      expect(held[0]?.buffer).not.toBe(first[0]?.buffer);
-      crypto.recycle?.(first);
-      crypto.recycle?.(first);
-      crypto.recycle?.([new Uint8Array(held[0]?.buffer.byteLength ?? 0)]);
-      const buffers = [1, 2, 3].map(() => aead.seal(nonce, nonce, [long])[0]?.buffer);
-      expect(buffers).toContain(first[0]?.buffer);
-      expect(buffers).not.toContain(held[0]?.buffer);
-      expect(new Set(buffers).size).toBe(3);
-    }
-  });
+  it.runIf(native.length > 0)(
+    'uses memory again only when it was given back, and only once',
+    () => {
+      for (const crypto of native) {
+        const aead = crypto.aead(cipher, one ?? nonce);
+        const first = aead.seal(nonce, nonce, [long]);
+        const held = aead.seal(nonce, nonce, [long]);
+        expect(held[0]?.buffer).not.toBe(first[0]?.buffer);
+        crypto.recycle?.(first);
+        crypto.recycle?.(first);
+        crypto.recycle?.([new Uint8Array(held[0]?.buffer.byteLength ?? 0)]);
+        const buffers = [1, 2, 3].map(() => aead.seal(nonce, nonce, [long])[0]?.buffer);
+        expect(buffers).toContain(first[0]?.buffer);
+        expect(buffers).not.toContain(held[0]?.buffer);
+        expect(new Set(buffers).size).toBe(3);
+      }
+    },
+  );
 
   it('can be turned off by the environment', () => {
     const before = process.env[NATIVE_CRYPTO_VARIABLE];

@@ -2,7 +2,7 @@
  * TCP connections as stream carriers; also any other connected byte stream, such as a TLS socket.
  *
  * The rules of the data path, each of which was measured (docs/decisions/0011-tcp-data-path.md):
- * a dialled socket reads into one buffer that all sockets of the process share; all that is sent in
+ * sockets read into one buffer that all of the process share; all that is sent in
  * one drain goes out by one `writev`; and what has left Node's buffer is granted again in the next
  * turn of the event loop, never within this one, so that neither timers nor other sockets starve.
  *
@@ -12,7 +12,9 @@
 import { connect, type NetConnectOpts, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type Address, assert, CarrierError } from '../../core/index.js';
+import { formatAddress } from '../addresses.js';
 import { type Carrier, type CarrierSink, joinChunks } from './carrier.js';
+import { adopt, type Inlet, onread, readInto } from './shared-buffer.js';
 
 const KIB = 1024;
 /**
@@ -21,8 +23,6 @@ const KIB = 1024;
  * more adds nothing (`benchmarks/tcp-path.mjs`).
  */
 export const TCP_BUFFER_BYTES = 512 * KIB;
-/** One read takes no more. */
-const RECEIVE_BUFFER_BYTES = 256 * KIB;
 /** How long a closed carrier waits for the other end to close too, before it cuts the connection. */
 export const CLOSE_LINGER_MS = 10_000;
 /** Smaller chunks are copied together: each costs a call more than a copy. */
@@ -51,14 +51,6 @@ export interface DialTcpOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What the shared buffer is read to; filled in when the carrier is there. */
-interface Inlet {
-  take?: (bytes: Uint8Array) => void;
-}
-
-/** The inlets of sockets that were dialled with one. */
-const inlets = new WeakMap<Duplex, Inlet>();
-
 /**
  * Connects to a server.
  *
@@ -75,11 +67,11 @@ export function dialTcp(options: DialTcpOptions): Promise<TcpCarrier> {
       port,
       allowHalfOpen: true,
       noDelay: true,
-      onread: { buffer: receiveBuffer(), callback: (count, buffer) => read(inlet, count, buffer) },
+      onread: onread(inlet),
       ...(localAddress === undefined ? {} : { localAddress }),
     };
     const socket = connect(target);
-    inlets.set(socket, inlet);
+    adopt(socket, inlet);
     // Nothing is read before the carrier is opened.
     socket.pause();
     const timer = timeoutMs === undefined ? undefined : setTimeout(timedOut, timeoutMs);
@@ -170,10 +162,10 @@ export class TcpCarrier implements Carrier {
     assert(this.#sink === undefined && !this.#isClosed, 'a carrier is opened once');
     this.#sink = sink;
     this.#schedule();
-    const inlet = inlets.get(this.#socket);
-    if (inlet !== undefined) inlet.take = (bytes) => this.#borrowed(bytes);
     // A stream's own reads come in fresh memory.
-    else this.#socket.on('data', (bytes: Uint8Array) => this.#sink?.onReceive(plain(bytes)));
+    if (!readInto(this.#socket, (bytes) => this.#borrowed(bytes))) {
+      this.#socket.on('data', (bytes: Uint8Array) => this.#sink?.onReceive(plain(bytes)));
+    }
     // What came before is told before.
     if (this.#head === undefined) this.#socket.resume();
   }
@@ -218,7 +210,7 @@ export class TcpCarrier implements Carrier {
   #borrowed(bytes: Uint8Array): void {
     const sink = this.#sink;
     if (sink === undefined) return;
-    sink.onReceive(sink.borrows === true ? plain(bytes) : new Uint8Array(bytes));
+    sink.onReceive(sink.borrows === true ? bytes : bytes.slice());
   }
 
   /** One call into the kernel for all that was sent in one drain. */
@@ -308,28 +300,13 @@ export class TcpCarrier implements Carrier {
   }
 }
 
-function read(inlet: Inlet, count: number, buffer: Uint8Array): boolean {
-  inlet.take?.(buffer.subarray(0, count));
-  return true;
-}
-
-let sharedBuffer: Buffer | undefined;
-
-/**
- * One for all sockets: libuv fills it and calls back without anything in between, and what the sink
- * does not take in that call is copied. An idle connection so holds no buffer.
- */
-function receiveBuffer(): Buffer {
-  sharedBuffer ??= Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES);
-  return sharedBuffer;
-}
-
 /** Runs of small chunks, headers and tags mostly, in one piece each. */
 function gather(chunks: readonly Uint8Array[]): Uint8Array[] {
   const parts: Uint8Array[] = [];
   let small: Uint8Array[] = [];
   const flush = () => {
-    if (small.length > 0) parts.push(joinChunks(small));
+    if (small.length === 0) return;
+    parts.push(small.length === 1 ? (small[0] as Uint8Array) : joinChunks(small));
     small = [];
   };
   for (const chunk of chunks) {
@@ -357,11 +334,6 @@ function endOf(socket: Duplex, end: 'local' | 'remote'): Address {
       ? [socket.localAddress, socket.localPort]
       : [socket.remoteAddress, socket.remotePort];
   return formatAddress(host ?? end, port ?? 0);
-}
-
-/** As the core writes addresses: a colon of the host's own needs brackets. */
-function formatAddress(host: string, port: number): Address {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /** The same memory; the layers below must not meet a Buffer, whose `slice` does not copy. */
