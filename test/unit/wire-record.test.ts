@@ -190,3 +190,24 @@ describe('RecordReader', () => {
     expect(drained(reader)).toHaveLength(4);
   });
 });
+
+describe('records whose memory is used again', () => {
+  it('come out whole one by one, also if each is split', () => {
+    const reader = new RecordReader();
+    reader.maxRecordBytes = SPEC_MAX_PACKET_BYTES;
+    reader.reusesMemory = true;
+    const bodies = Array.from({ length: 40 }, (_, i) => new Uint8Array(1 + 997 * i).fill(i));
+    const parts = bodies.flatMap((one) => [recordHeader(one.length), one]);
+    const stream = new Uint8Array(Buffer.concat(parts));
+    let count = 0;
+    for (let at = 0; at < stream.length; at += 5_000) {
+      reader.push(stream.slice(at, at + 5_000));
+      for (let packet = reader.next(); packet !== undefined; packet = reader.next()) {
+        expect(packet).toEqual(bodies[count]);
+        count += 1;
+      }
+    }
+    expect(count).toBe(bodies.length);
+    expect(reader.bufferedBytes).toBe(0);
+  });
+});
