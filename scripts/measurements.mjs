@@ -67,6 +67,22 @@ const SECTIONS = [
   ],
 ];
 
+const LOOPBACK_RESULTS = 'benchmarks/results/loopback';
+const LOOPBACK_WORDS =
+  'Two processes, the loopback interface, everything beside its peers in the same run. This machine, this moment: the ratios count, and they are noisy.';
+const LOOPBACK = [
+  [
+    'tcp-path',
+    'One encrypted TCP path beside `node:tls` 1.3 and a plain socket. Asked for: 95 % of `node:tls` with the crypto of Node alone (`roving/node`), 130 % with native sealing (`roving/native`).',
+  ],
+  ['small-writes', 'Small writes. Asked for: p99 within 1 ms of a plain socket.'],
+  [
+    'paused-reader',
+    'A reader that pauses. Asked for: neither process grows by more than its windows and 64 MB.',
+  ],
+  ['idle-sessions', 'Idle sessions in one server. Asked for: at most 64 KiB each.'],
+];
+
 const commit = () => {
   try {
     return execFileSync('git', ['log', '-1', '--format=%h %cs', '--', 'src'], {
@@ -83,6 +99,27 @@ function tableOf(pattern) {
   );
   const texts = files.sort().map((name) => readFileSync(`${SNAPSHOTS}/${name}`, 'utf8').trimEnd());
   return texts.join('\n\n');
+}
+
+/** What benchmarks on the loopback interface have printed, each with its command. */
+function onOneMachine() {
+  const parts = [];
+  for (const [name, words] of LOOPBACK) {
+    const file = `${LOOPBACK_RESULTS}/${name}.txt`;
+    if (!existsSync(file)) continue;
+    if (parts.length === 0) parts.push('', '## On one machine', '', LOOPBACK_WORDS);
+    const text = readFileSync(file, 'utf8').trim();
+    parts.push(
+      '',
+      words,
+      `\`npm run build && node benchmarks/${name}.mjs\``,
+      '',
+      '```',
+      text,
+      '```',
+    );
+  }
+  return parts;
 }
 
 function page() {
@@ -119,6 +156,7 @@ function page() {
       '```',
     );
   }
+  parts.push(...onOneMachine());
   const real = section(REAL_NETWORKS);
   if (real.length > 0) parts.push('', ...real);
   return `${parts.join('\n')}\n`;

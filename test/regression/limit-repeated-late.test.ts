@@ -7,6 +7,7 @@ import { expect, it } from 'vitest';
 import type { Instant } from '../../src/core/index.js';
 import { DEFAULT_SESSION_OPTIONS } from '../../src/core/options.js';
 import { SessionState } from '../../src/core/session-state.js';
+import { BlockPool } from '../../src/core/streams/send-buffer.js';
 import { simulatedCrypto } from '../../src/sim/index.js';
 
 function state(): SessionState {
@@ -15,6 +16,7 @@ function state(): SessionState {
     options: DEFAULT_SESSION_OPTIONS,
     crypto: simulatedCrypto,
     random: (length) => new Uint8Array(length),
+    blocks: new BlockPool(),
     now: 0 as Instant,
   });
 }

@@ -203,7 +203,7 @@ describe('records whose memory is used again', () => {
     for (let at = 0; at < stream.length; at += 5_000) {
       reader.push(stream.slice(at, at + 5_000));
       for (let packet = reader.next(); packet !== undefined; packet = reader.next()) {
-        expect(packet).toEqual(bodies[count]);
+        expect(Buffer.compare(packet, bodies[count] ?? packet.subarray(1))).toBe(0);
         count += 1;
       }
     }
