@@ -6,7 +6,7 @@
  * It is optional in every way: without `koffi`, without the symbols (a Node that is built on another
  * library), after a wrong answer to the check at start-up, or with `ROVING_NATIVE_CRYPTO=0` in the
  * environment, {@link nativeCrypto} answers `undefined` and {@link nodeCrypto} does the work
- * (docs/decisions/0015-native-sealing.md).
+ * (docs/decisions/0017-native-sealing.md).
  *
  * @module
  */
