@@ -7,7 +7,7 @@
  */
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Program, sleep, wallMs } from './processes.mjs';
@@ -17,6 +17,8 @@ import { builtBed, PYTHON } from './requirements.mjs';
 const RUN = process.env['BED_RUN'] ?? '/run/bed';
 /** What a program that is measured runs at, since others may use the processors meanwhile. */
 const NICE = Number(process.env['LAB_NICE'] ?? -10);
+/** The kernel weighs sessions against each other, and niceness within each: this is the session's. */
+const AUTOGROUP = '/proc/self/autogroup';
 /** A command to the bed answers within milliseconds; a change of address takes some tenths. */
 const COMMAND_MS = 20_000;
 
@@ -43,6 +45,25 @@ let beds = 0;
 
 function downAll() {
   for (const bed of standing) bed.downNow();
+  if (autogroupBefore !== undefined) setAutogroup(autogroupBefore);
+}
+
+/** @type {string | undefined} */
+let autogroupBefore;
+
+/** @param {string} nice */
+function setAutogroup(nice) {
+  try {
+    writeFileSync(AUTOGROUP, nice);
+  } catch {
+    // Kernels without it have no need of it.
+  }
+}
+
+function weighSession() {
+  if (NICE === 0 || autogroupBefore !== undefined || !existsSync(AUTOGROUP)) return;
+  autogroupBefore = /nice (-?\d+)/.exec(readFileSync(AUTOGROUP, 'utf8'))?.[1] ?? '0';
+  setAutogroup(`${NICE}`);
 }
 
 process.on('exit', downAll);
@@ -86,6 +107,7 @@ export class Bed {
    * @returns {Promise<Bed>}
    */
   static async up(paths, options = {}) {
+    weighSession();
     beds += 1;
     const bed = new Bed(`l${process.pid.toString(36)}x${beds}`);
     standing.add(bed);

@@ -93,7 +93,11 @@ const columns = [
   },
   {
     head: 'of the better alone',
-    of: (rows, all) => percent(median(numbers(rows, 'mbps')) / Math.max(...alone(all))),
+    of: (rows, all) => {
+      const plain = alone(all);
+      if (plain.length === 0) return '-';
+      return percent(median(numbers(rows, 'mbps')) / Math.max(...plain));
+    },
   },
   {
     head: 'of mptcp',
