@@ -155,6 +155,32 @@ export class Bed {
     return this.spawn(host, command).done(timeoutMs);
   }
 
+  /**
+   * Adds nftables rules to a namespace.
+   *
+   * @param {string} host
+   * @param {string} rules
+   */
+  async addRules(host, rules) {
+    const file = join(this.folder, 'rules.nft');
+    writeFileSync(file, rules);
+    await this.run(host, ['nft', '-f', file]);
+  }
+
+  /**
+   * Bytes of the nftables counters in a namespace, by their names.
+   *
+   * @param {string} host
+   * @returns {Promise<Record<string, number>>}
+   */
+  async countersOf(host) {
+    const text = await this.run(host, ['nft', '-j', 'list', 'counters']);
+    /** @type {{ nftables: { counter?: { name: string, bytes: number } }[] }} */
+    const { nftables } = JSON.parse(text);
+    const counters = nftables.flatMap(({ counter }) => (counter === undefined ? [] : [counter]));
+    return Object.fromEntries(counters.map(({ name, bytes }) => [name, bytes]));
+  }
+
   /** @param {string} host */
   netns(host) {
     return `/run/netns/bed-${this.name}-${host === 'server' ? 'server1' : host}`;

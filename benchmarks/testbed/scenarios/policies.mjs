@@ -4,8 +4,6 @@
  * @module
  */
 
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { inBed } from '../bed.mjs';
 import { converse } from '../chat.mjs';
 import { sleep, wallMs } from '../processes.mjs';
@@ -39,9 +37,7 @@ export const POLICIES = {
     path: 'rate=0,nat',
     shared: [LINK],
     prepare: async (bed) => {
-      const file = join(bed.folder, 'masquerade.nft');
-      writeFileSync(file, MASQUERADE);
-      await bed.run('mid1', ['nft', '-f', file]);
+      await bed.addRules('mid1', MASQUERADE);
     },
   },
   noudp: { path: `${LINK},policy=noudp` },
