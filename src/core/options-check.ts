@@ -51,6 +51,7 @@ const TIMES: Readonly<Partial<Record<NumberOption, readonly [number, number]>>> 
   sessionTimeoutMs: [1, MAX_NUMBER],
   connectTimeoutMs: [1, MAX_NUMBER],
   keepAliveMs: [0, MAX_NUMBER],
+  maxKeepAliveMs: [0, MAX_NUMBER],
 };
 
 /** @throws UsageError that names the first option that is out of range, its value and the range. */

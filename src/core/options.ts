@@ -37,8 +37,13 @@ export interface SessionOptions {
   readonly sessionTimeoutMs: number;
   /** How long a client tries to establish a session, in ms. */
   readonly connectTimeoutMs: number;
-  /** A path that is silent for this long is probed; 0: never. */
+  /** The client sends something on a path that was silent for this long; 0: never. */
   readonly keepAliveMs: number;
+  /**
+   * On datagram paths the time is learnt: what the path's NATs bear, from 10 seconds (or
+   * `keepAliveMs`, if that is less) up to this.
+   */
+  readonly maxKeepAliveMs: number;
   /** Largest packet on stream carriers, in bytes; at most 65,535. */
   readonly maxPacketBytes: number;
   /** Packets sealed with one key before it is updated (protocol.md#key-update). */
@@ -66,6 +71,7 @@ export const DEFAULT_SESSION_OPTIONS: SessionOptions = {
   sessionTimeoutMs: 24 * 3_600_000,
   connectTimeoutMs: 30_000,
   keepAliveMs: 15_000,
+  maxKeepAliveMs: 60_000,
   maxPacketBytes: 65_535,
   keyUpdatePackets: 2 ** 22,
 };

@@ -35,6 +35,12 @@ const MIN_STREAM_ROOM_BYTES = 32;
 /** A packet of many small pieces is copied together: sealing many chunks costs more. */
 const MAX_PLAINTEXT_CHUNKS = 8;
 
+/**
+ * Datagrams are at least this long: some NATs and firewalls take tiny ones for scans or keep-alives of
+ * others, and drop them. It also makes acknowledgements, probes and single keystrokes look alike.
+ */
+export const MIN_DATAGRAM_BYTES = 64;
+
 export interface Contents {
   /** Datagram carriers: to another address than the path's own. */
   readonly to?: Address;
@@ -144,6 +150,12 @@ class Draft {
     this.sent.push({ kind: 'stream', streamId: stream.id, offset: range.start, length, fin });
   }
 
+  /** @param limitBytes what the whole packet may be. */
+  padTo(leastBytes: number, limitBytes: number): void {
+    const length = Math.min(this.roomBytes, leastBytes - (limitBytes - this.roomBytes));
+    if (length > 0) this.add({ type: 'padding', length });
+  }
+
   /** Fills the packet. */
   pad(): void {
     if (this.roomBytes > 0) this.add({ type: 'padding', length: this.roomBytes });
@@ -200,6 +212,7 @@ export function buildPacket(
   if (contents.data === true) addData(session, draft);
   if (draft.isEmpty) return undefined;
   askNowAndThen(session, path, draft);
+  if (!path.carrier.isStream) draft.padTo(MIN_DATAGRAM_BYTES, limit);
   return seal(session, path, draft, contents, now);
 }
 

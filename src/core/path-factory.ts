@@ -50,6 +50,10 @@ export function makePath(session: SessionState, start: PathStart, now: Instant):
     receiveConnectionId: connectionId(crypto, secret, id, theirs),
     congestion: createCongestion(carrier, options, packetBytes),
     maxAckDelayMs: options.maxAckDelayMs,
+    keepAlive: {
+      startMs: options.keepAliveMs,
+      maxMs: carrier.isStream ? options.keepAliveMs : options.maxKeepAliveMs,
+    },
     state: role === 'client' && id !== 0 ? 'joining' : 'active',
     now,
   });

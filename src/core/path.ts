@@ -18,6 +18,7 @@ import { type CongestionController, DelayTrace } from './congestion/index.js';
 import type { Address, CarrierId, CarrierName, Instant, PathId } from './contract.js';
 import { DeliveryRate } from './delivery-rate.js';
 import { assert } from './errors.js';
+import { KeepAlive, type KeepAliveBounds } from './keep-alive.js';
 import { PathHealth } from './path-health.js';
 import { PathMtu, SPEC_BASE_DATAGRAM_BYTES } from './path-mtu.js';
 import { Recovery } from './recovery.js';
@@ -91,6 +92,7 @@ export interface PathParts {
   readonly receiveConnectionId: Uint8Array;
   readonly congestion: CongestionController;
   readonly maxAckDelayMs: number;
+  readonly keepAlive: KeepAliveBounds;
   readonly state: 'joining' | 'active';
   readonly now: Instant;
 }
@@ -117,6 +119,7 @@ export class Path {
   readonly health: PathHealth;
   /** Datagram carriers: how large a packet may be. */
   readonly mtu: PathMtu | undefined;
+  readonly keepAlive: KeepAlive;
   readonly openedAt: Instant;
   /** Round trips over time, to compare with those of other paths. */
   delays = new DelayTrace();
@@ -167,6 +170,7 @@ export class Path {
     this.acks = new AckTracker(parts.maxAckDelayMs, parts.carrier.isStream);
     this.recovery = new Recovery(parts.carrier.isStream);
     this.health = new PathHealth(parts.now);
+    this.keepAlive = new KeepAlive(parts.keepAlive);
     this.mtu = parts.carrier.isStream
       ? undefined
       : new PathMtu(parts.carrier.info.maxDatagramBytes ?? SPEC_BASE_DATAGRAM_BYTES);
@@ -246,6 +250,7 @@ export class Path {
   countSent(bytes: number, ackEliciting: boolean, now: Instant): void {
     this.counters.sentPackets += 1;
     this.counters.sentBytes += bytes;
+    this.keepAlive.spoke(now - Math.max(this.lastSentAt, this.lastReceivedAt), now);
     this.lastSentAt = now;
     const rate = this.congestion.pacingRate;
     if (rate === undefined || rate === 0 || !ackEliciting) return;

@@ -62,6 +62,9 @@ export function receivePacket(
   path.replay.record(number);
   path.counters.receivedPackets += 1;
   path.counters.receivedBytes += bytes;
+  const silenceMs = now - Math.max(path.lastSentAt, path.lastReceivedAt);
+  if (number > path.acks.largest + 1) path.keepAlive.doubted(now);
+  else path.keepAlive.heardFirst(silenceMs, now);
   path.lastReceivedAt = now;
   session.lastHeardAt = now;
   if (from !== undefined) path.addresses?.received(from, bytes, isNewest, now);
@@ -138,6 +141,7 @@ function takeFrame(
     case 'maxStreams':
       return streams.maxStreamsReceived(frame.bidirectional, frame.maximum);
     case 'pathChallenge':
+      path.keepAlive.doubted(now);
       if (path.pinned.length < MAX_PINNED_FRAMES) {
         path.pinned.push({ type: 'pathResponse', data: frame.data.slice() });
       }

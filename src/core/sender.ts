@@ -7,7 +7,7 @@
 import type { Frame } from '../wire/index.js';
 import type { Instant, Transmit } from './contract.js';
 import { reinject, silenceDeadline } from './failure.js';
-import { type Built, buildPacket } from './packet-builder.js';
+import { type Built, buildPacket, MIN_DATAGRAM_BYTES } from './packet-builder.js';
 import type { Path } from './path.js';
 import { PROBE_INTERVAL_MAX_MS } from './path-health.js';
 import type { SentPacket } from './recovery.js';
@@ -19,7 +19,7 @@ import type { Piece } from './streams/stream-table.js';
 /** A packet with a challenge is about this long. */
 const CHALLENGE_PACKET_BYTES = 80;
 /** One with nothing but a short ACK. */
-const ACK_PACKET_BYTES = 40;
+const ACK_PACKET_BYTES = MIN_DATAGRAM_BYTES;
 /** A grant smaller than this is not worth a packet of data. */
 const MIN_CARRIER_SPACE_BYTES = 1_024;
 /** Data is sent again for the tail's sake only if that wins at least this much. */
@@ -140,13 +140,17 @@ function suspectProbeAt(path: Path): number {
   return Math.max(health.nextProbeAt, health.probedAt + PROBE_INTERVAL_MAX_MS);
 }
 
+/** A path that only stands by is asked more rarely, while another one works. */
+const BACKUP_KEEP_ALIVES = 4;
+
 function keepAliveAt(session: SessionState, path: Path): number {
-  const { keepAliveMs } = session.options;
-  const isOurs = keepAliveMs !== 0 && session.role === 'client';
+  const { intervalMs } = path.keepAlive;
+  const isOurs = intervalMs !== 0 && session.role === 'client';
   // A suspect path has probes of its own.
   if (!isOurs || path.state === 'suspect') return Number.POSITIVE_INFINITY;
+  const factor = path.isBackup && session.activePathCount > 1 ? BACKUP_KEEP_ALIVES : 1;
   const { probedAt } = path.health;
-  return Math.max(path.lastReceivedAt, path.lastSentAt, probedAt) + keepAliveMs;
+  return Math.max(path.lastReceivedAt, path.lastSentAt, probedAt) + factor * intervalMs;
 }
 
 /** Real data for a probe: the oldest that is unacknowledged, wherever it is under way. */
