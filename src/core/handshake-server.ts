@@ -58,7 +58,6 @@ export interface HalfOpen {
   readonly remote: Address | undefined;
   /** The ACCEPT went to other addresses too: that it was read says nothing of `remote`. */
   isAmbiguous: boolean;
-  readonly helloBytes: number;
   readonly accept: Uint8Array;
   readonly acceptedAt: Instant;
   readonly expiresAt: Instant;
@@ -210,7 +209,6 @@ export class ServerHandshakes {
       carrier: from.carrier,
       remote: from.remote,
       isAmbiguous: false,
-      helloBytes: from.bytes,
       accept: encodeAccept({ echo, noise: half.message }),
       acceptedAt: now,
       expiresAt: (now + this.#limits.handshakeTimeoutMs) as Instant,

@@ -189,7 +189,7 @@ function takeAck(session: SessionState, frame: AckFrame, now: Instant): void {
   for (const packet of spurious) arrived(session, packet.frames);
   if (spurious.length > 0) {
     path.counters.spuriousLosses += spurious.length;
-    path.congestion.lossWasSpurious();
+    path.congestion.lossWasSpurious(spurious.reduce((sum, packet) => sum + packet.bytes, 0));
   }
   packetsLost(session, path, path.recovery.detectLost(path.rtt, now), now);
   const newest = acked[acked.length - 1];

@@ -39,11 +39,6 @@ export class RttEstimator {
     return this.#sampled ? this.#minimum : this.#smoothed;
   }
 
-  /** When the present minimum was measured. */
-  get minRttAt(): number {
-    return this.#minimumAt;
-  }
-
   get hasSample(): boolean {
     return this.#sampled;
   }
@@ -64,11 +59,6 @@ export class RttEstimator {
     const adjusted = rttMs - ackDelayMs >= this.#minimum ? rttMs - ackDelayMs : rttMs;
     this.#variance = 0.75 * this.#variance + 0.25 * Math.abs(this.#smoothed - adjusted);
     this.#smoothed = 0.875 * this.#smoothed + 0.125 * adjusted;
-  }
-
-  /** Takes the present minimum for outdated: the next sample is the new one. */
-  expireMinimum(): void {
-    this.#minimumAt = Number.NEGATIVE_INFINITY;
   }
 
   /** How long after sending an acknowledgement should be here (RFC 9002 §6.2.1), without back-off. */

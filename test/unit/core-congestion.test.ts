@@ -185,7 +185,7 @@ class Pipe {
     const outcome = this.recovery.acknowledge([range], now);
     this.#progressAt = now;
     if (outcome?.largestAcked === undefined) {
-      this.controller.lossWasSpurious();
+      this.controller.lossWasSpurious(packet.bytes);
       return;
     }
     this.#rtt.sample(now - packet.sentAt, 0, now);
@@ -378,10 +378,22 @@ describe('Cubic', () => {
     const now = rounds(cubic, 3, 100);
     const before = cubic.congestionWindowBytes;
     cubic.lost(PACKET, at(now - 10), before, at(now));
-    cubic.lossWasSpurious();
+    cubic.lossWasSpurious(PACKET);
     expect(cubic.congestionWindowBytes).toBe(before);
     expect(cubic.isStarting).toBe(true);
-    cubic.lossWasSpurious();
+    cubic.lossWasSpurious(PACKET);
+    expect(cubic.congestionWindowBytes).toBe(before);
+  });
+
+  it('takes it back only when every packet of the loss has arrived', () => {
+    const cubic = new Cubic(PACKET);
+    const now = rounds(cubic, 3, 100);
+    const before = cubic.congestionWindowBytes;
+    cubic.lost(2 * PACKET, at(now - 10), before, at(now));
+    cubic.lost(PACKET, at(now - 5), before, at(now + 1));
+    cubic.lossWasSpurious(2 * PACKET);
+    expect(cubic.congestionWindowBytes).toBe(CUBIC_BETA * before);
+    cubic.lossWasSpurious(PACKET);
     expect(cubic.congestionWindowBytes).toBe(before);
   });
 

@@ -73,7 +73,7 @@ export class Bbr implements CongestionController {
   #bound: CubicCurve | undefined;
   #share = 1;
   #recoverySince = Number.NEGATIVE_INFINITY;
-  #undo: { readonly bound: CurveState | undefined } | undefined;
+  #undo: { readonly bound: CurveState | undefined; lostBytes: number } | undefined;
 
   /** @param packetBytes the path's packet size. */
   constructor(packetBytes: number) {
@@ -263,7 +263,10 @@ export class Bbr implements CongestionController {
 
   lost(lostBytes: number, largestLostSentAt: Instant, inFlightBytes: number, now: Instant): void {
     this.#roundLostBytes += lostBytes;
-    if (largestLostSentAt <= this.#recoverySince) return;
+    if (largestLostSentAt <= this.#recoverySince) {
+      if (this.#undo !== undefined) this.#undo.lostBytes += lostBytes;
+      return;
+    }
     if (this.#queue.isFull(this.#smoothedRttMs)) this.#backOff(inFlightBytes + lostBytes, now);
   }
 
@@ -271,16 +274,18 @@ export class Bbr implements CongestionController {
     // While it starts it fills queues by itself, and looks at losses by itself.
     if (this.#mode === 'startup' || this.#mode === 'drain') return;
     this.#recoverySince = now;
-    this.#undo = { bound: this.#bound?.state };
+    this.#undo = { bound: this.#bound?.state, lostBytes: this.#roundLostBytes };
     const usedBytes = Math.min(this.congestionWindowBytes, inFlightBytes);
     this.#bound ??= new CubicCurve(this.#packetBytes, usedBytes);
     this.#bound.share = this.#share;
     this.#bound.backOff(usedBytes);
   }
 
-  lossWasSpurious(): void {
+  lossWasSpurious(bytes: number): void {
     const undo = this.#undo;
     if (undo === undefined) return;
+    undo.lostBytes -= bytes;
+    if (undo.lostBytes > 0) return;
     this.#undo = undefined;
     if (undo.bound === undefined) this.#bound = undefined;
     else this.#bound?.restore(undo.bound);

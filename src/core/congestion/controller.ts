@@ -42,8 +42,11 @@ export interface CongestionController {
    * when it competes.
    */
   shareChanged(share: number): void;
-  /** A packet declared lost arrived after all. */
-  lossWasSpurious(): void;
+  /**
+   * So much of what was declared lost arrived after all. A reaction is taken back only when all that
+   * it was for has arrived (RFC 4015): one packet that was late does not unsay the others.
+   */
+  lossWasSpurious(bytes: number): void;
 }
 
 /** Windows never go below two packets (RFC 9002 §7.2). */

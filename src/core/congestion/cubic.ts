@@ -25,7 +25,7 @@ export class Cubic implements CongestionController {
   #threshold = Number.POSITIVE_INFINITY;
   #recoverySince = Number.NEGATIVE_INFINITY;
   #smoothedRttMs = 0;
-  #undo: { curve: CurveState; threshold: number } | undefined;
+  #undo: { curve: CurveState; threshold: number; lostBytes: number } | undefined;
   #roundEndsAt = Number.NEGATIVE_INFINITY;
   #roundMinRttMs = Number.POSITIVE_INFINITY;
   #lastRoundMinRttMs = Number.POSITIVE_INFINITY;
@@ -93,17 +93,22 @@ export class Cubic implements CongestionController {
       this.#threshold = this.#curve.windowBytes;
   }
 
-  lost(_lostBytes: number, largestLostSentAt: Instant, _inFlight: number, now: Instant): void {
-    if (largestLostSentAt <= this.#recoverySince) return;
-    this.#undo = { curve: this.#curve.state, threshold: this.#threshold };
+  lost(lostBytes: number, largestLostSentAt: Instant, _inFlight: number, now: Instant): void {
+    if (largestLostSentAt <= this.#recoverySince) {
+      if (this.#undo !== undefined) this.#undo.lostBytes += lostBytes;
+      return;
+    }
+    this.#undo = { curve: this.#curve.state, threshold: this.#threshold, lostBytes };
     this.#recoverySince = now;
     this.#curve.backOff();
     this.#threshold = this.#curve.windowBytes;
   }
 
   /** RFC 9438 §4.9: goes back to where it was. */
-  lossWasSpurious(): void {
+  lossWasSpurious(bytes: number): void {
     if (this.#undo === undefined) return;
+    this.#undo.lostBytes -= bytes;
+    if (this.#undo.lostBytes > 0) return;
     this.#curve.restore(this.#undo.curve);
     this.#threshold = this.#undo.threshold;
     this.#undo = undefined;
