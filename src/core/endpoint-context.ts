@@ -8,7 +8,7 @@
 import type { CryptoProvider, RandomSource } from '../crypto/index.js';
 import { connectionIdKey, RECORD_HEADER_BYTES, recordHeader } from '../wire/index.js';
 import type { Carrier } from './carrier.js';
-import type { Address, CarrierId, Instant, Transmit } from './contract.js';
+import type { Address, CarrierId, Instant, PathId, Transmit } from './contract.js';
 import type { EndpointEvent } from './endpoint.js';
 import type { EndpointLimits, SessionOptions } from './options.js';
 import type { Path } from './path.js';
@@ -41,6 +41,8 @@ export class EndpointContext {
   readonly dirty = new Set<Session>();
   readonly #byConnectionId = new Map<string, PathRoute>();
   readonly #byCarrier = new Map<CarrierId, PathRoute>();
+  /** The keys of each session in `#byConnectionId`: its end must not cost a look at all others. */
+  readonly #keysOf = new Map<Session, Map<PathId, string>>();
   /** The sides of the endpoint. */
   readonly listeners: CarrierListener[] = [];
   /** What nothing holds up. */
@@ -86,27 +88,42 @@ export class EndpointContext {
     const key = connectionIdKey(path.receiveConnectionId);
     if (this.#byConnectionId.has(key)) return false;
     this.#byConnectionId.set(key, { session, path });
+    const keys = this.#keysOf.get(session) ?? new Map<PathId, string>();
+    this.#keysOf.set(session, keys.set(path.id, key));
     return true;
   }
 
-  /** Forgets the routes of closed paths. */
-  detachClosed(session: Session, carrierId: CarrierId | undefined): void {
-    if (carrierId !== undefined) this.#byCarrier.delete(carrierId);
-    for (const [key, route] of this.#byConnectionId) {
-      if (route.session === session && !route.path.isOpen) this.#byConnectionId.delete(key);
-    }
-  }
-
   detach(path: Path): void {
-    if (path.carrier.isStream) this.#byCarrier.delete(path.carrier.id);
-    else this.#byConnectionId.delete(connectionIdKey(path.receiveConnectionId));
+    if (path.carrier.isStream) {
+      this.#byCarrier.delete(path.carrier.id);
+      return;
+    }
+    const route = this.routeOfConnectionId(path.receiveConnectionId);
+    if (route?.path === path) this.pathClosed(route.session, path.id);
   }
 
-  *pathsOn(carrierId: CarrierId): Generator<PathRoute> {
-    const attached = this.#byCarrier.get(carrierId);
+  /** Forgets the route of a path on a datagram carrier. */
+  pathClosed(session: Session, pathId: PathId): void {
+    const keys = this.#keysOf.get(session);
+    const key = keys?.get(pathId);
+    if (keys === undefined || key === undefined) return;
+    this.#byConnectionId.delete(key);
+    keys.delete(pathId);
+    if (keys.size === 0) this.#keysOf.delete(session);
+  }
+
+  /** Forgets the routes of all of its paths on datagram carriers. */
+  sessionEnded(session: Session): void {
+    for (const key of this.#keysOf.get(session)?.values() ?? []) this.#byConnectionId.delete(key);
+    this.#keysOf.delete(session);
+  }
+
+  *#pathsOn(carrier: Carrier): Generator<PathRoute> {
+    const attached = this.#byCarrier.get(carrier.id);
     if (attached !== undefined) yield attached;
+    if (carrier.isStream) return;
     for (const route of this.#byConnectionId.values()) {
-      if (route.path.carrier.id === carrierId) yield route;
+      if (route.path.carrier === carrier) yield route;
     }
   }
 
@@ -152,7 +169,7 @@ export class EndpointContext {
   carrierOver(carrier: Carrier, reason: string): void {
     if (carrier.isClosed) return;
     carrier.isClosed = true;
-    for (const { session, path } of [...this.pathsOn(carrier.id)]) {
+    for (const { session, path } of [...this.#pathsOn(carrier)]) {
       this.detach(path);
       session.carrierClosed(path, reason);
     }

@@ -323,7 +323,7 @@ export class Endpoint implements EndpointCore<EndpointEvent> {
     for (const event of session.takeEvents()) {
       this.#context.events.push({ type: 'session', session, event });
       if (event.type === 'path' && event.state === 'closed') {
-        this.#context.detachClosed(session, undefined);
+        this.#context.pathClosed(session, event.pathId);
       }
     }
     for (const carrierId of session.takeCarriersToClose()) this.#closeCarrierOf(carrierId);
@@ -347,13 +347,13 @@ export class Endpoint implements EndpointCore<EndpointEvent> {
     this.#sessions.delete(session);
     this.#client.sessionEnded(session);
     this.#server?.sessionEnded(session);
-    this.#context.detachClosed(session, undefined);
     for (const { pathId, carrierId } of session.paths()) {
       const path = session.pathById(pathId);
       if (path === undefined) continue;
       this.#context.detach(path);
       if (path.carrier.isStream) this.#closeCarrierOf(carrierId);
     }
+    this.#context.sessionEnded(session);
   }
 
   nextEvent(): EndpointEvent | undefined {

@@ -3,7 +3,7 @@
  *
  *     session  := established activity* closed        (a client's may be `closed` alone)
  *     activity := path | serverAddresses | stream | readable | writable
- *               | streamReset | streamStopped | streamClosed
+ *               | streamReset | streamStopped | streamClosed | streamsAllowed
  *     path     := per path id: joining? active (suspect active)* closed
  *
  * `closed` is the last event. What had arrived before can still be read after it.
@@ -45,6 +45,8 @@ export type SessionEvent =
       readonly addresses: readonly string[];
       readonly avoidFirst: boolean;
     }
+  /** The peer allows more streams of a kind, after `openStream` had been refused one. */
+  | { readonly type: 'streamsAllowed'; readonly unidirectional: boolean }
   /**
    * The end. `error` is absent after a graceful close by either side, if all bytes that this end had
    * written were acknowledged; if the peer closed before, it is an `UndeliveredError`.

@@ -49,6 +49,7 @@ export class ServerSide {
   readonly #envelopeKey: EnvelopeKey;
   readonly #handshakes: ServerHandshakes;
   readonly #sessions = new Map<string, Held>();
+  readonly #heldOf = new WeakMap<Session, Held>();
   readonly #perKey = new Map<string, number>();
   readonly #instances = new Map<string, Instance>();
   readonly #halfOpenByConnectionId = new Map<string, HalfOpen>();
@@ -230,6 +231,7 @@ export class ServerSide {
       epoch: peer.epoch ?? 0,
     };
     this.#sessions.set(held.idKey, held);
+    this.#heldOf.set(session, held);
     const keyId = toHex(entry.keyId);
     this.#perKey.set(keyId, (this.#perKey.get(keyId) ?? 0) + 1);
     if (held.instance !== undefined) this.#takeOver(held, held.instance, now);
@@ -337,19 +339,16 @@ export class ServerSide {
 
   // The end.
 
-  /** @returns whether the session was one of ours. */
   sessionEnded(session: Session): void {
-    for (const [key, held] of this.#sessions) {
-      if (held.session !== session) continue;
-      this.#sessions.delete(key);
-      const keyId = toHex(held.entry.keyId);
-      const left = (this.#perKey.get(keyId) ?? 1) - 1;
-      if (left > 0) this.#perKey.set(keyId, left);
-      else this.#perKey.delete(keyId);
-      if (held.instance !== undefined && this.#instances.get(held.instance)?.held === held) {
-        this.#instances.delete(held.instance);
-      }
-      return;
+    const held = this.#heldOf.get(session);
+    if (held === undefined || !this.#sessions.delete(held.idKey)) return;
+    this.#heldOf.delete(session);
+    const keyId = toHex(held.entry.keyId);
+    const left = (this.#perKey.get(keyId) ?? 1) - 1;
+    if (left > 0) this.#perKey.set(keyId, left);
+    else this.#perKey.delete(keyId);
+    if (held.instance !== undefined && this.#instances.get(held.instance)?.held === held) {
+      this.#instances.delete(held.instance);
     }
   }
 

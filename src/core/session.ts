@@ -89,6 +89,11 @@ export class Session {
     return this.#state.openPaths().map(pathInfo);
   }
 
+  /** Whether a path is open, in whatever state. */
+  get hasPaths(): boolean {
+    return this.#state.paths.size > 0;
+  }
+
   /** Bytes that were written and are not yet acknowledged. */
   get bufferedBytes(): number {
     return this.#state.streams?.bufferedBytes ?? 0;
@@ -108,7 +113,8 @@ export class Session {
   /**
    * Opens a stream; the peer learns of it with the first data.
    *
-   * @returns its id, or `undefined` while the peer allows no more.
+   * @returns its id, or `undefined` while the peer allows no more; `streamsAllowed` tells when to ask
+   *   again.
    * @throws UsageError before the session is established, and after it was closed.
    */
   openStream(

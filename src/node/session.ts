@@ -219,9 +219,7 @@ export class RovingSession extends EventEmitter<RovingSessionEvents> {
     if (this.#isClosing || this.#isOver) {
       throw new UsageError('no stream can be opened: the session is closed');
     }
-    const stream = this.#streams.open(options);
-    if (stream.pending) this.#driver.watch(this.#sink);
-    return stream;
+    return this.#streams.open(options);
   }
 
   /**
@@ -379,6 +377,8 @@ export class RovingSession extends EventEmitter<RovingSessionEvents> {
         return;
       case 'stream':
         return this.#accept(event.streamId, event.unidirectional);
+      case 'streamsAllowed':
+        return this.#streams.openPending();
       case 'closed':
         return this.#end(event.error);
       default:
@@ -413,12 +413,7 @@ export class RovingSession extends EventEmitter<RovingSessionEvents> {
   }
 
   #drained(): void {
-    if (!this.#isOver) {
-      this.#streams.openPending();
-      if (this.#streams.pendingCount === 0) this.#driver.unwatch(this.#sink);
-    } else if (!this.#core.isOpen || this.#core.paths().length === 0) {
-      this.#release();
-    }
+    if (!this.#core.isOpen || !this.#core.hasPaths) this.#release();
   }
 
   #end(error: SessionError | undefined): void {

@@ -101,6 +101,21 @@ describe('stream ids', () => {
     expect(streams.open(uni, 0, NOW)).toBeUndefined();
   });
 
+  it('tell when more are allowed, once, if one had been refused', () => {
+    const streams = table(0);
+    for (let i = 0; i < 3; i++) open(streams);
+    streams.maxStreamsReceived(true, 4);
+    expect(events).toEqual([]);
+    open(streams);
+    expect(streams.open(false, 0, NOW)).toBeUndefined();
+    streams.maxStreamsReceived(false, 100);
+    streams.maxStreamsReceived(true, 4);
+    expect(events).toEqual([]);
+    streams.maxStreamsReceived(true, 5);
+    streams.maxStreamsReceived(true, 6);
+    expect(events).toEqual([{ type: 'streamsAllowed', unidirectional: false }]);
+  });
+
   it('R-LIMITS-1 are given out up to the limit of the peer, which never goes down', () => {
     const streams = table(0);
     for (let i = 0; i < 3; i++) open(streams);

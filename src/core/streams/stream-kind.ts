@@ -12,6 +12,8 @@ export function streamIndex(streamId: number): number {
 export interface Kind {
   openedByUs: number;
   allowedToUs: number;
+  /** We would open one more, and may not yet. */
+  isWanted: boolean;
   openedByPeer: number;
   allowedToPeer: number;
   closedByPeer: number;
@@ -23,6 +25,7 @@ export function newKind(allowedToUs: number, allowedToPeer: number): Kind {
   return {
     openedByUs: 0,
     allowedToUs,
+    isWanted: false,
     openedByPeer: 0,
     allowedToPeer,
     closedByPeer: 0,

@@ -14,6 +14,7 @@ import type { Range } from '../range-set.js';
 import { ReceiveStream, ReorderBudget } from './receive-stream.js';
 import { ReceiveWindow } from './receive-window.js';
 import type { BlockPool } from './send-buffer.js';
+import { type Pending, SendQueue } from './send-queue.js';
 import { SendStream } from './send-stream.js';
 import { type Kind, newKind, streamIndex, UNIDIRECTIONAL } from './stream-kind.js';
 
@@ -50,24 +51,13 @@ export interface Piece {
   readonly isNew: boolean;
 }
 
-/** What waits to be sent. */
-export interface Pending {
-  readonly hasWork: boolean;
-  /** How much of it could be sent now. */
-  readonly bytes: number;
-  /** How much more may be under way before flow control, or the send buffer, stops new data. */
-  readonly creditBytes: number;
-  /** There is more to send, but what is under way holds it up. */
-  readonly isBlocked: boolean;
-}
-
 export class StreamTable {
   readonly #opener: 0 | 1;
   readonly #options: SessionOptions;
   readonly #peer: PeerLimits;
   readonly #outbox: Outbox;
   readonly #streams = new Map<number, Stream>();
-  readonly #active = new Set<SendStream>();
+  readonly #queue = new SendQueue();
   /** Streams whose last write was not taken whole. */
   readonly #refused = new Set<number>();
   readonly #bidi: Kind;
@@ -104,10 +94,13 @@ export class StreamTable {
 
   // Commands of the application.
 
-  /** @returns the new id, or `undefined` while the peer allows no more. */
+  /** @returns the new id, or `undefined` while the peer allows no more: `streamsAllowed` follows. */
   open(unidirectional: boolean, priority: number, now: Instant): number | undefined {
     const kind = unidirectional ? this.#uni : this.#bidi;
-    if (kind.openedByUs >= kind.allowedToUs) return undefined;
+    if (kind.openedByUs >= kind.allowedToUs) {
+      kind.isWanted = true;
+      return undefined;
+    }
     const id = kind.openedByUs * 4 + (unidirectional ? UNIDIRECTIONAL : 0) + this.#opener;
     kind.openedByUs += 1;
     const stream = this.#create(id, now);
@@ -130,7 +123,7 @@ export class StreamTable {
     if (taken === 0) return 0;
     send.write(taken === bytes.length ? bytes : bytes.subarray(0, taken));
     this.#bufferedTotal += taken;
-    this.#active.add(send);
+    this.#queue.add(send);
     return taken;
   }
 
@@ -138,7 +131,7 @@ export class StreamTable {
     const send = this.#sending(this.#get(streamId));
     if (send.isFinished || send.resetCode !== undefined) return;
     send.finish();
-    this.#active.add(send);
+    this.#queue.add(send);
   }
 
   reset(streamId: number, code: number): void {
@@ -148,7 +141,7 @@ export class StreamTable {
     if (send.resetCode !== undefined || send.isDone) return;
     this.#bufferedTotal -= send.bufferedBytes;
     send.reset(code);
-    this.#active.delete(send);
+    this.#queue.delete(send);
     this.#refused.delete(streamId);
     this.#outbox.control({ type: 'resetStream', streamId, code, finalSize: send.sentBytes });
     this.#tellWritable();
@@ -166,7 +159,7 @@ export class StreamTable {
   }
 
   setPriority(streamId: number, priority: number): void {
-    this.#sending(this.#get(streamId)).priority = priority;
+    this.#queue.setPriority(this.#sending(this.#get(streamId)), priority);
   }
 
   /**
@@ -290,12 +283,16 @@ export class StreamTable {
     const stream = this.#peerStream(streamId, 'send', now);
     if (stream?.send === undefined) return;
     stream.send.maxData = maximum;
-    this.#active.add(stream.send);
+    this.#queue.add(stream.send);
   }
 
   maxStreamsReceived(bidirectional: boolean, maximum: number): void {
     const kind = bidirectional ? this.#bidi : this.#uni;
-    kind.allowedToUs = Math.max(kind.allowedToUs, maximum);
+    if (maximum <= kind.allowedToUs) return;
+    kind.allowedToUs = maximum;
+    if (!kind.isWanted || this.#closing) return;
+    kind.isWanted = false;
+    this.#outbox.event({ type: 'streamsAllowed', unidirectional: !bidirectional });
   }
 
   // What has become of what we sent.
@@ -335,7 +332,7 @@ export class StreamTable {
     const send = this.#streams.get(streamId)?.send;
     if (send === undefined) return 0;
     const queued = send.lose(start, end, fin);
-    this.#active.add(send);
+    this.#queue.add(send);
     return queued;
   }
 
@@ -368,34 +365,16 @@ export class StreamTable {
 
   /** What could be sent now; `hasWork` also counts ends of streams. */
   pending(): Pending {
-    let bytes = 0;
-    let creditBytes = Math.min(this.sessionCredit, this.#options.sendBufferBytes);
-    let hasWork = false;
-    let unsent = 0;
-    for (const send of this.#active) {
-      unsent += send.unsentBytes;
-      if (!send.hasWork(this.sessionCredit)) {
-        if (send.unsentBytes === 0) this.#active.delete(send);
-        continue;
-      }
-      hasWork = true;
-      const heldBytes = send.sentBytes - send.acknowledgedBytes;
-      creditBytes = Math.min(creditBytes, this.#options.streamSendBufferBytes - heldBytes);
-      bytes +=
-        send.lostBytes + Math.max(0, Math.min(send.unsentBytes, send.maxData - send.sentBytes));
-    }
-    const isBlocked = !hasWork && (unsent > 0 || this.#refused.size > 0);
-    return { hasWork, bytes, creditBytes, isBlocked };
+    const { sendBufferBytes, streamSendBufferBytes } = this.#options;
+    const limits = { sessionCredit: this.sessionCredit, sendBufferBytes, streamSendBufferBytes };
+    const pending = this.#queue.pending(limits);
+    if (pending.hasWork || pending.isBlocked || this.#refused.size === 0) return pending;
+    return { ...pending, isBlocked: true };
   }
 
   /** Whose turn it is: the highest priority first, equal ones in turn. */
   select(): SendStream | undefined {
-    let best: SendStream | undefined;
-    for (const send of this.#active) {
-      if (best !== undefined && send.priority <= best.priority) continue;
-      if (send.hasWork(this.sessionCredit)) best = send;
-    }
-    return best;
+    return this.#queue.select(this.sessionCredit);
   }
 
   /** Takes the next piece of a selected stream, at most `limit` bytes. */
@@ -403,10 +382,7 @@ export class StreamTable {
     const piece = send.next(limit, this.sessionCredit);
     if (piece === undefined) return undefined;
     if (piece.isNew) this.#sentTotal += piece.range.end - piece.range.start;
-    if (this.#active.size > 1) {
-      this.#active.delete(send);
-      this.#active.add(send);
-    }
+    this.#queue.rotate(send);
     return { stream: send, ...piece };
   }
 
@@ -480,7 +456,7 @@ export class StreamTable {
     if (receive !== undefined && !receive.isDone) return;
     if (!this.#streams.delete(stream.id)) return;
     this.#refused.delete(stream.id);
-    if (stream.send !== undefined) this.#active.delete(stream.send);
+    if (stream.send !== undefined) this.#queue.delete(stream.send);
     this.#outbox.event({ type: 'streamClosed', streamId: stream.id });
     if (stream.id % 2 === this.#opener) return;
     const kind = (stream.id & UNIDIRECTIONAL) !== 0 ? this.#uni : this.#bidi;
