@@ -18,7 +18,7 @@ import {
   writePrivateFile,
 } from '../../src/node/index.js';
 
-const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+export const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 /** Ends what hangs; nothing is measured by it. */
 const TIMEOUT_MS = 60_000;
 
