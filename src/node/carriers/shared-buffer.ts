@@ -91,5 +91,7 @@ function retrofit(socket: Socket, take: Take): boolean {
   parts[memory] = options.buffer;
   parts[callback] = options.callback;
   handle.useUserBuffer(options.buffer);
+  // The socket was paused without these, when that stopped the events and not the reading.
+  socket.pause();
   return true;
 }
