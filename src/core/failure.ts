@@ -36,8 +36,11 @@ export function packetsSettled(
 ): void {
   const { mtu } = path;
   if (mtu === undefined) return;
+  const before = mtu.packetBytes;
   mtu.settled(acked, lost);
   path.congestion.packetSizeChanged(mtu.packetBytes);
+  // What was lost up to now was too long for the path, not too much for it.
+  if (mtu.packetBytes < before) path.congestion.lossWasSpurious(Number.MAX_SAFE_INTEGER);
 }
 
 /** Packets of a datagram path that did not arrive. */
@@ -48,15 +51,18 @@ export function packetsLost(
   now: Instant,
 ): void {
   if (lost.length === 0) return;
+  for (const packet of lost) if (!packet.isReinjected) requeue(session, packet.frames);
+  path.counters.lostPackets += lost.length;
+  packetsSettled(path, [], lost);
+  const longest = path.mtu?.packetBytes ?? Number.POSITIVE_INFINITY;
   let bytes = 0;
   let largestSentAt = Number.NEGATIVE_INFINITY;
   for (const packet of lost) {
+    if (packet.bytes > longest) continue;
     bytes += packet.bytes;
     largestSentAt = Math.max(largestSentAt, packet.sentAt);
-    if (!packet.isReinjected) requeue(session, packet.frames);
   }
-  path.counters.lostPackets += lost.length;
-  packetsSettled(path, [], lost);
+  if (bytes === 0) return;
   // Where nothing gets through, what is lost are probes: that is darkness, not congestion.
   if (path.state !== 'active') return;
   path.congestion.lost(bytes, largestSentAt as Instant, path.recovery.inFlightBytes, now);

@@ -282,6 +282,7 @@ export class Bbr implements CongestionController {
   }
 
   lossWasSpurious(bytes: number): void {
+    this.#roundLostBytes = Math.max(0, this.#roundLostBytes - bytes);
     const undo = this.#undo;
     if (undo === undefined) return;
     undo.lostBytes -= bytes;

@@ -9,6 +9,7 @@
 
 import { type Address, assert, CarrierError } from '../../core/index.js';
 import { parseAddress } from '../addresses.js';
+import { isLoopback } from '../interfaces.js';
 import type { Carrier, CarrierSink } from './carrier.js';
 import {
   bindDatagramSocket,
@@ -16,11 +17,16 @@ import {
   type DatagramStatistics,
 } from './datagram-socket.js';
 
-/** What every path carries (RFC 9000 §14), in bytes. */
-export const DEFAULT_MAX_DATAGRAM_BYTES = 1_200;
+/**
+ * The largest datagrams that are tried, in bytes (protocol.md#packet-size): what fits into a packet
+ * of Ethernet, and on loopback, where each one costs the same whatever its size, much more.
+ */
+export const MAX_DATAGRAM_BYTES_IPV4 = 1_472;
+export const MAX_DATAGRAM_BYTES_IPV6 = 1_452;
+export const MAX_DATAGRAM_BYTES_LOOPBACK = 16_384;
 
 export interface UdpOptions {
-  /** The largest datagram that is sent, in bytes; {@link DEFAULT_MAX_DATAGRAM_BYTES}. */
+  /** The largest datagram that is sent, in bytes; what the kind of address lets hope for. */
   readonly maxDatagramBytes?: number;
 }
 
@@ -50,7 +56,9 @@ export async function bindUdp(options: BindUdpOptions = {}): Promise<UdpCarrier>
   }
   if (host !== undefined) {
     const type = host.includes(':') ? 'udp6' : 'udp4';
-    return new UdpCarrier(await bindDatagramSocket({ host, port, type }), options);
+    const maxDatagramBytes = hopedBytes(host);
+    const socket = await bindDatagramSocket({ host, port, type });
+    return new UdpCarrier(socket, { maxDatagramBytes, ...options });
   }
   try {
     return new UdpCarrier(await bindDatagramSocket({ port, type: 'udp6' }), options);
@@ -70,7 +78,13 @@ export async function openUdp(options: OpenUdpOptions): Promise<UdpCarrier> {
   const parsed = parseAddress(remote);
   if (parsed === undefined) throw new CarrierError(`not an address for UDP: ${remote}`);
   const type = parsed.host.includes(':') ? 'udp6' : 'udp4';
-  return new UdpCarrier(await bindDatagramSocket({ host, type }), options);
+  const maxDatagramBytes = hopedBytes(parsed.host);
+  return new UdpCarrier(await bindDatagramSocket({ host, type }), { maxDatagramBytes, ...options });
+}
+
+function hopedBytes(host: string): number {
+  if (isLoopback(host)) return MAX_DATAGRAM_BYTES_LOOPBACK;
+  return host.includes(':') ? MAX_DATAGRAM_BYTES_IPV6 : MAX_DATAGRAM_BYTES_IPV4;
 }
 
 /** The system has no IPv6, or it is switched off. */
@@ -91,7 +105,7 @@ export class UdpCarrier implements Carrier {
   constructor(socket: DatagramSocket, options: UdpOptions = {}) {
     this.#socket = socket;
     this.local = socket.local;
-    this.maxDatagramBytes = options.maxDatagramBytes ?? DEFAULT_MAX_DATAGRAM_BYTES;
+    this.maxDatagramBytes = options.maxDatagramBytes ?? MAX_DATAGRAM_BYTES_IPV6;
   }
 
   get statistics(): DatagramStatistics {
