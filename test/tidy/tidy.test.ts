@@ -203,6 +203,13 @@ function anchorsOf(file: string): Set<string> {
 }
 
 describe('documents', () => {
+  it('number each decision once', () => {
+    const numbers = FILES.filter((file) => file.startsWith('docs/decisions/')).map((file) =>
+      posix.basename(file).slice(0, 4),
+    );
+    expectNone(numbers.filter((number, index) => numbers.indexOf(number) !== index));
+  });
+
   it('link to files and anchors that exist', () => {
     const offences: string[] = [];
     for (const file of TEXTS.filter((name) => name.endsWith('.md'))) {
