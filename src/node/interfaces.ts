@@ -21,10 +21,26 @@ export interface LocalAddress {
   readonly isLoopback: boolean;
 }
 
-/** Those that a socket can be bound to without more ado: no link-local ones, which need a scope. */
-export function localAddresses(): LocalAddress[] {
+let lastFound: readonly LocalAddress[] = [];
+
+/**
+ * Those that a socket can be bound to without more ado: no link-local ones, which need a scope. While
+ * the system does not tell, since there are no descriptors left for example, those that it told last.
+ *
+ * @param ask the system.
+ */
+export function localAddresses(ask = networkInterfaces): LocalAddress[] {
+  try {
+    lastFound = addressesOf(ask());
+  } catch {
+    // What was found last is the best guess.
+  }
+  return [...lastFound];
+}
+
+function addressesOf(interfaces: ReturnType<typeof networkInterfaces>): LocalAddress[] {
   const found: LocalAddress[] = [];
-  for (const [name, addresses = []] of Object.entries(networkInterfaces())) {
+  for (const [name, addresses = []] of Object.entries(interfaces)) {
     for (const { address, family, internal } of addresses) {
       if (isLinkLocal(address)) continue;
       const number = family === 'IPv6' ? 6 : 4;
@@ -57,7 +73,10 @@ export function usualLocalAddress(remote: string): Promise<string | undefined> {
       resolve(address);
     };
     socket.once('error', () => settle());
-    socket.connect(ANY_PORT, remote, () => settle(socket.address().address));
+    // Node's types do not tell that a failure is told here, too.
+    socket.connect(ANY_PORT, remote, (error?: Error | null) => {
+      settle(error === undefined || error === null ? socket.address().address : undefined);
+    });
   });
 }
 
@@ -71,7 +90,7 @@ export class InterfaceWatch {
   readonly #onChange: (change: InterfaceChange) => void;
   readonly #timer: NodeJS.Timeout;
   #known = fingerprint();
-  #lookedAt = performance.now();
+  #lookedAt = bothClocks();
 
   constructor(onChange: (change: InterfaceChange) => void) {
     this.#onChange = onChange;
@@ -80,8 +99,10 @@ export class InterfaceWatch {
   }
 
   #look(): void {
-    const now = performance.now();
-    const hasSlept = now - this.#lookedAt > INTERFACE_POLL_MS + SLEEP_MS;
+    const now = bothClocks();
+    const { monotonic, wall } = this.#lookedAt;
+    const passedMs = Math.max(now.monotonic - monotonic, now.wall - wall);
+    const hasSlept = passedMs > INTERFACE_POLL_MS + SLEEP_MS;
     this.#lookedAt = now;
     const found = fingerprint();
     const hasChanged = found !== this.#known;
@@ -92,6 +113,11 @@ export class InterfaceWatch {
   close(): void {
     clearInterval(this.#timer);
   }
+}
+
+/** On Linux the monotonic clock stands still while the machine sleeps. */
+function bothClocks(): { readonly monotonic: number; readonly wall: number } {
+  return { monotonic: performance.now(), wall: Date.now() };
 }
 
 function fingerprint(): string {

@@ -4,16 +4,22 @@
  * @module
  */
 
+import { lookup } from 'node:dns/promises';
 import type { Address, CarrierId } from '../core/index.js';
 import { formatAddress, parseAddress } from './addresses.js';
 import type { Carrier } from './carriers/carrier.js';
 import { bindUdp, type UdpCarrier } from './carriers/udp.js';
+import type { OnGone } from './driver.js';
 import { InterfaceWatch, localAddresses } from './interfaces.js';
 import { type ListenerTls, listenTcp, type TcpListener } from './listener.js';
 import type { RouteCarrier } from './routes.js';
 
 /** Ports that are tried for TCP and UDP at once, if any free one will do. */
 const MAX_PORT_TRIES = 20;
+/** When what could not be bound is tried again. */
+export const BIND_RETRY_MS = 1_000;
+/** Failures of one address in a row after which it is told: a new one of IPv6 needs some. */
+export const FAILURES_TO_TELL = 5;
 const WILDCARD = new Set(['0.0.0.0', '::', '*']);
 
 export interface ListenParts {
@@ -21,15 +27,19 @@ export interface ListenParts {
   readonly port: number;
   readonly carriers: readonly RouteCarrier[];
   readonly tls: ListenerTls | undefined;
-  readonly onCarrier: (carrier: Carrier) => CarrierId;
+  readonly onCarrier: (carrier: Carrier, onGone?: OnGone) => CarrierId;
   readonly onCarrierGone: (carrierId: CarrierId) => void;
   readonly onError: (error: Error) => void;
+  /** Instead of real sockets, for tests. */
+  readonly bind?: typeof bindUdp;
 }
 
 export interface Listening {
   readonly address: Address;
   /** Another certificate for those who come from now on; does nothing where TCP is not listened on. */
   setTls(tls: ListenerTls): void;
+  /** Takes no more connections; what is open goes on. */
+  stop(): void;
   close(): Promise<void>;
 }
 
@@ -69,11 +79,13 @@ async function listenOnce(
   if (carriers.includes('udp')) {
     const udp = new UdpListener(parts);
     closers.push(() => udp.close());
+    if (host !== undefined && listener === undefined) shown = (await lookup(host)).address;
     port = await udp.open(host === undefined ? undefined : shown, port);
   }
   return {
     address: formatAddress(shown, port),
     setTls: (tls) => listener?.setTls(tls),
+    stop: () => void listener?.close(),
     close: async () => {
       for (const close of closers) await close();
     },
@@ -95,8 +107,10 @@ export async function listenInherited(
   if (kind === 'udp') {
     const carrier = await bindUdp({ inherited: { fd, family } });
     const carrierId = onCarrier(carrier);
+    carrier.ref();
     const close = (): Promise<void> => Promise.resolve(onCarrierGone(carrierId));
-    return { address: carrier.local, setTls: () => undefined, close };
+    const nothing = (): void => undefined;
+    return { address: carrier.local, setTls: nothing, stop: nothing, close };
   }
   const listener = await listenTcp({
     fd,
@@ -106,6 +120,7 @@ export async function listenInherited(
   return {
     address: listener.address,
     setTls: (changed) => listener.setTls(changed),
+    stop: () => void listener.close(),
     close: () => listener.close(),
   };
 }
@@ -141,47 +156,105 @@ function openTcp(
 class UdpListener {
   readonly #parts: ListenParts;
   readonly #sockets = new Map<string, CarrierId>();
+  readonly #binding = new Set<string>();
+  /** How often each address could not be bound, since it last was. */
+  readonly #failures = new Map<string, number>();
+  /** The only address; `undefined`: all that the machine has. */
+  #host: string | undefined;
   #watch: InterfaceWatch | undefined;
+  #retry: NodeJS.Timeout | undefined;
   #port = 0;
+  #isClosed = false;
 
   constructor(parts: ListenParts) {
     this.#parts = parts;
   }
 
-  /** @returns the port. */
+  /**
+   * An address that cannot be bound yet, as a new one of IPv6 for a second or two, is tried again
+   * later; but a port that is taken is told at once.
+   *
+   * @returns the port.
+   */
   async open(host: string | undefined, port: number): Promise<number> {
     this.#port = port;
-    if (host !== undefined) {
-      await this.#bind(host);
-      return this.#port;
+    this.#host = host;
+    for (const address of this.#wanted()) {
+      try {
+        await this.#bind(address);
+      } catch (error) {
+        if (host !== undefined || isInUse(error)) throw error;
+        this.#failed(address, error as Error);
+      }
     }
-    for (const { address } of localAddresses()) await this.#bind(address);
-    this.#watch = new InterfaceWatch(() => this.#follow());
+    if (host === undefined) this.#watch = new InterfaceWatch(() => this.#follow());
     return this.#port;
   }
 
-  async #bind(host: string): Promise<void> {
-    const carrier: UdpCarrier = await bindUdp({ host, port: this.#port });
-    if (this.#port === 0) this.#port = parseAddress(carrier.local)?.port ?? 0;
-    this.#sockets.set(host, this.#parts.onCarrier(carrier));
+  #wanted(): ReadonlySet<string> {
+    if (this.#host !== undefined) return new Set([this.#host]);
+    return new Set(localAddresses().map(({ address }) => address));
   }
 
-  /** Addresses have come or gone. */
+  async #bind(host: string): Promise<void> {
+    const { bind = bindUdp, onCarrier } = this.#parts;
+    this.#binding.add(host);
+    let carrier: UdpCarrier;
+    try {
+      carrier = await bind({ host, port: this.#port });
+    } finally {
+      this.#binding.delete(host);
+    }
+    if (this.#isClosed) return carrier.close();
+    if (this.#port === 0) this.#port = parseAddress(carrier.local)?.port ?? 0;
+    this.#failures.delete(host);
+    const id = onCarrier(carrier, () => {
+      if (this.#sockets.get(host) !== id) return;
+      this.#sockets.delete(host);
+      this.#retryLater();
+    });
+    // Who listens has something to wait for.
+    carrier.ref();
+    this.#sockets.set(host, id);
+  }
+
+  #failed(host: string, error: Error): void {
+    const count = (this.#failures.get(host) ?? 0) + 1;
+    this.#failures.set(host, count);
+    if (count === FAILURES_TO_TELL) this.#parts.onError(error);
+    this.#retryLater();
+  }
+
+  #retryLater(): void {
+    if (this.#isClosed || this.#retry !== undefined) return;
+    this.#retry = setTimeout(() => {
+      this.#retry = undefined;
+      this.#follow();
+    }, BIND_RETRY_MS);
+    this.#retry.unref();
+  }
+
+  /** Addresses have come or gone, or one could not be bound before. */
   #follow(): void {
-    const present = new Set(localAddresses().map(({ address }) => address));
+    const wanted = this.#wanted();
     for (const [host, carrierId] of this.#sockets) {
-      if (present.has(host)) continue;
+      if (wanted.has(host)) continue;
       this.#sockets.delete(host);
       this.#parts.onCarrierGone(carrierId);
     }
-    for (const host of present) {
-      if (!this.#sockets.has(host)) this.#bind(host).catch(this.#parts.onError);
+    for (const host of this.#failures.keys()) if (!wanted.has(host)) this.#failures.delete(host);
+    for (const host of wanted) {
+      if (this.#sockets.has(host) || this.#binding.has(host)) continue;
+      this.#bind(host).catch((error: Error) => this.#failed(host, error));
     }
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#watch?.close();
-    for (const carrierId of this.#sockets.values()) this.#parts.onCarrierGone(carrierId);
+    clearTimeout(this.#retry);
+    const carrierIds = [...this.#sockets.values()];
     this.#sockets.clear();
+    for (const carrierId of carrierIds) this.#parts.onCarrierGone(carrierId);
   }
 }

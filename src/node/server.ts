@@ -5,7 +5,13 @@
  */
 
 import { EventEmitter } from 'node:events';
-import type { Address, EndpointLimits, KeyRing, SessionOptions } from '../core/index.js';
+import {
+  type Address,
+  type EndpointLimits,
+  type KeyRing,
+  type SessionOptions,
+  UsageError,
+} from '../core/index.js';
 import { Driver } from './driver.js';
 import {
   type InheritedSocket,
@@ -21,6 +27,9 @@ import { RovingSession } from './session.js';
 
 /** How long {@link RovingServer.close} lets sessions deliver what they have. */
 export const CLOSE_TIMEOUT_MS = 3_000;
+/** How long at least it then tells the others that it is over, again if what tells them is lost. */
+export const FAREWELL_TIMEOUT_MS = 500;
+const FAREWELL_POLL_MS = 20;
 
 export interface ServerOptions {
   /** Who may come, and with what; add keys to it, or remove them by {@link RovingServer.revoke}. */
@@ -73,6 +82,7 @@ export class RovingServer extends EventEmitter<RovingServerEvents> {
   }
 
   #accepted(session: RovingSession): void {
+    if (this.#closed !== undefined) return session.abort(0, 'the server is closing');
     this.#sessions.add(session);
     session.once('close', () => this.#sessions.delete(session));
     if (!this.emit('session', session)) session.abort(0, 'nobody serves sessions here');
@@ -81,16 +91,17 @@ export class RovingServer extends EventEmitter<RovingServerEvents> {
   /**
    * Listens on one more address, for TCP and UDP on the same port.
    *
-   * @throws the system's error with its `code`, such as `EADDRINUSE`.
+   * @throws the system's error with its `code`, such as `EADDRINUSE`. UsageError after `close`.
    */
   async listen(options: ListenOptions = {}): Promise<void> {
+    if (this.#closed !== undefined) throw new UsageError('the server is closed');
     const { host, port = DEFAULT_PORT, carriers = ROUTE_CARRIERS, tls, inherited } = options;
     const parts: ListenParts = {
       host,
       port,
       carriers,
       tls,
-      onCarrier: (carrier) => this.#driver.addCarrier(carrier),
+      onCarrier: (carrier, onGone) => this.#driver.addCarrier(carrier, onGone),
       onCarrierGone: (carrierId) => this.#driver.closeCarrier(carrierId),
       onError: (error) => this.emit('error', error),
     };
@@ -146,6 +157,8 @@ export class RovingServer extends EventEmitter<RovingServerEvents> {
   }
 
   async #close(): Promise<void> {
+    const deadline = performance.now() + CLOSE_TIMEOUT_MS;
+    for (const listening of this.#listening) listening.stop();
     const sessions = [...this.#sessions];
     const graceful = Promise.allSettled(sessions.map((session) => session.close()));
     let timer: NodeJS.Timeout | undefined;
@@ -155,11 +168,19 @@ export class RovingServer extends EventEmitter<RovingServerEvents> {
     await Promise.race([graceful, late]);
     clearTimeout(timer);
     for (const session of this.#sessions) session.abort(0, 'the server is closing');
-    // What tells the clients so goes out first.
-    await new Promise((resolve) => setImmediate(resolve));
+    await this.#farewell(Math.max(deadline, performance.now() + FAREWELL_TIMEOUT_MS));
     for (const listening of this.#listening.splice(0)) await listening.close();
     this.#driver.close();
     this.emit('close');
+  }
+
+  /** The core keeps a session until its client knows that it is over. */
+  async #farewell(deadline: number): Promise<void> {
+    // What tells the clients so goes out first.
+    await new Promise((resolve) => setImmediate(resolve));
+    while (this.statistics.sessions > 0 && performance.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, FAREWELL_POLL_MS));
+    }
   }
 
   [Symbol.asyncDispose](): Promise<void> {

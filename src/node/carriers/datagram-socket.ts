@@ -55,6 +55,9 @@ export interface DatagramSocket {
    * implementation may collect what one turn sends. What cannot be sent is lost and counted.
    */
   send(chunks: readonly Uint8Array[], remote: Address): void;
+  /** Whether it keeps the process alive; at first it does. */
+  ref(): void;
+  unref(): void;
   /** What was sent still leaves. The sink hears nothing more. */
   close(): void;
 }
@@ -232,6 +235,14 @@ export class NodeDatagramSocket implements DatagramSocket {
         cause: error,
       }),
     );
+  }
+
+  ref(): void {
+    if (!this.#isClosed) this.#socket.ref();
+  }
+
+  unref(): void {
+    if (!this.#isClosed) this.#socket.unref();
   }
 
   close(): void {

@@ -155,6 +155,10 @@ class ShapedCarrier implements Carrier {
     this.#arm();
   }
 
+  unref(): void {
+    this.#inner.unref?.();
+  }
+
   close(): void {
     if (this.#isOver) return;
     this.#isClosing = true;

@@ -124,6 +124,17 @@ export class UdpCarrier implements Carrier {
     this.#socket.send(chunks, remote);
   }
 
+  /** The socket keeps the process alive; it does until {@link unref}. */
+  ref(): this {
+    this.#socket.ref();
+    return this;
+  }
+
+  unref(): this {
+    this.#socket.unref();
+    return this;
+  }
+
   close(): void {
     this.#socket.close();
   }

@@ -6,7 +6,7 @@
  */
 
 import type { IncomingMessage } from 'node:http';
-import { isIP, type Socket } from 'node:net';
+import { isIP, Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { type ClientOptions, type RawData, WebSocket, WebSocketServer } from 'ws';
 import { type Address, assert, CarrierError } from '../../core/index.js';
@@ -160,7 +160,7 @@ function openClient(
       const remote = proxied === undefined ? ends.remote : formatAddress(hostOf(url), portOf(url));
       socket.once('open', () => {
         stop();
-        resolve(new WsCarrier(socket, { local: ends.local, remote }));
+        resolve(new WsCarrier(socket, { ...ends, remote }));
       });
     });
     if (signal.aborted) aborted();
@@ -215,6 +215,8 @@ export interface WsCarrierOptions {
   /** The ends, as `host:port`. */
   readonly local: string;
   readonly remote: Address;
+  /** What the WebSocket runs over. */
+  readonly connection?: Socket;
 }
 
 /** An open WebSocket as carrier. It is the carrier's from now on. */
@@ -224,6 +226,7 @@ export class WsCarrier implements Carrier {
   readonly local: string;
   readonly remote: Address;
   readonly #socket: WebSocket;
+  readonly #connection: Socket | undefined;
   #sink: CarrierSink | undefined;
   #isClosed = false;
   /** What the sink may still send. */
@@ -240,6 +243,7 @@ export class WsCarrier implements Carrier {
 
   constructor(socket: WebSocket, options: WsCarrierOptions) {
     this.#socket = socket;
+    this.#connection = options.connection;
     this.local = options.local;
     this.remote = options.remote;
     // Nothing is read before the carrier is opened.
@@ -269,6 +273,10 @@ export class WsCarrier implements Carrier {
     this.#isFlushing = true;
     // After the drain, which is one microtask.
     queueMicrotask(() => this.#flush());
+  }
+
+  unref(): void {
+    if (this.#connection instanceof Socket) this.#connection.unref();
   }
 
   close(): void {
@@ -381,6 +389,7 @@ function endsOf(socket: Socket): WsCarrierOptions {
   return {
     local: formatAddress(localAddress, localPort),
     remote: formatAddress(remoteAddress, remotePort),
+    connection: socket,
   };
 }
 
@@ -403,7 +412,7 @@ export class WsAcceptor {
     onCarrier: (carrier: WsCarrier) => void,
   ): void {
     this.#server.handleUpgrade(request, request.socket, head, (socket) => {
-      onCarrier(new WsCarrier(socket, ends));
+      onCarrier(new WsCarrier(socket, { ...ends, connection: request.socket }));
     });
   }
 }
