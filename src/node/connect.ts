@@ -17,10 +17,11 @@ import type { WsTlsOptions } from './carriers/ws.js';
 import { dialWith } from './dial.js';
 import { Driver } from './driver.js';
 import { localAddresses, usualLocalAddress } from './interfaces.js';
-import { type Dial, PathManager, type RouteReport } from './path-manager.js';
+import { type Dial, type FoundRoutes, PathManager, type RouteReport } from './path-manager.js';
 import { proxyFor } from './proxy.js';
+import { ServerResolver } from './resolver.js';
 import { planRoutes, ROUTE_CARRIERS, type RouteCarrier, routeKey } from './routes.js';
-import { parseServerAddress, resolveHost, type ServerAddress } from './server-address.js';
+import { parseServerAddress, type ServerAddress } from './server-address.js';
 import { RovingSession } from './session.js';
 import { asTicket } from './ticket.js';
 
@@ -82,9 +83,10 @@ export async function connect(
   const settings = { connectTimeoutMs: DEFAULT_CONNECT_TIMEOUT_MS, ...sessionOptions };
   const core = driver.command((endpoint, now) => endpoint.connect(parsed, settings, now));
   const session = new RovingSession(driver, core);
+  const resolver = new ServerResolver();
   const manager = new PathManager(session, {
     dial,
-    findRoutes: () => findRoutes(servers, { carriers, paths, via }),
+    findRoutes: (onLate) => findRoutes(servers, { carriers, paths, via, resolver, onLate }),
     maxRoutes: sessionOptions.maxPaths ?? DEFAULT_SESSION_OPTIONS.maxPaths,
   });
   managers.set(session, manager);
@@ -109,16 +111,21 @@ async function findRoutes(
     readonly carriers: readonly RouteCarrier[] | undefined;
     readonly paths: readonly string[] | undefined;
     readonly via: string | undefined;
+    readonly resolver: ServerResolver;
+    readonly onLate: () => void;
   },
-) {
-  const resolved = await Promise.all(
-    servers.map(async (server) => ({ server, resolved: await resolveHost(server.host) })),
+): Promise<FoundRoutes> {
+  const { resolver, onLate } = options;
+  const known = await resolver.resolve(
+    servers.map(({ host }) => host),
+    onLate,
   );
+  const resolved = servers.map((server) => ({ server, resolved: known.get(server.host) ?? [] }));
   const usual = new Map<string, string | undefined>();
   for (const { address } of resolved.flatMap((one) => one.resolved)) {
     usual.set(address, await usualLocalAddress(address));
   }
-  return planRoutes({
+  const routes = planRoutes({
     servers: resolved,
     usualLocal: (remote) => usual.get(remote),
     locals: localAddresses(),
@@ -129,6 +136,7 @@ async function findRoutes(
       return { url, isOnly: options.via !== undefined };
     },
   });
+  return { routes, isPartial: resolved.some((one) => one.resolved.length === 0) };
 }
 
 /** What was tried and what came of it, so that a person can see what to mend. */

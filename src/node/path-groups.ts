@@ -34,6 +34,7 @@ export interface GroupActions {
 }
 
 interface Group {
+  readonly base: Route;
   tuner: GroupTuner;
   maxLevel: number;
   extraConnections: number;
@@ -75,7 +76,11 @@ export class PathGroups {
     }));
     for (const path of ranked) {
       const { pathId, local, rank } = path;
-      const isBackup = ranked.some((one) => one.local === local && one.rank < rank);
+      // Where a way through a proxy comes from is the system's choice: it stands by behind all.
+      const isProxied = path.route.via !== undefined;
+      const isBackup = ranked.some((one) => {
+        return one.rank < rank && (isProxied || one.local === local);
+      });
       if (isBackup) this.#asked.delete(pathId);
       if ((this.#backups.get(pathId) ?? false) === isBackup) continue;
       const canWait = ranked.some((one) => one.local !== local);
@@ -118,7 +123,11 @@ export class PathGroups {
   /** Looks whether more of the paths of a group pay. To be called some times a second. */
   sample(active: readonly GroupedPath[], now: number): void {
     const groups = groupBy(active);
-    for (const key of this.#groups.keys()) if (!groups.has(key)) this.#groups.delete(key);
+    for (const [key, { base, extraConnections }] of this.#groups) {
+      if (groups.has(key)) continue;
+      this.#groups.delete(key);
+      if (extraConnections > 0) this.#actions.setExtraConnections(base, 0);
+    }
     for (const pathId of this.#moved.keys()) {
       if (!active.some((path) => path.pathId === pathId)) this.#moved.delete(pathId);
     }
@@ -133,7 +142,7 @@ export class PathGroups {
 
   #sampleGroup(key: string, base: Route, paths: readonly GroupedPath[], now: number): boolean {
     const hasUdp = paths.some(({ route }) => route.carrier === 'udp');
-    const group = this.#group(key, hasUdp ? 1 : MAX_TCP_CONNECTIONS - 1);
+    const group = this.#group(key, base, hasUdp ? 1 : MAX_TCP_CONNECTIONS - 1);
     for (const { pathId, sentBytes: sent, receivedBytes: received } of paths) {
       const before = this.#moved.get(pathId) ?? { sent, received };
       group.sentBytes += sent - before.sent;
@@ -151,11 +160,11 @@ export class PathGroups {
     return hasChanged;
   }
 
-  #group(key: string, maxLevel: number): Group {
+  #group(key: string, base: Route, maxLevel: number): Group {
     let group = this.#groups.get(key);
     if (group === undefined) {
       const tuner = new GroupTuner(maxLevel);
-      group = { tuner, maxLevel, extraConnections: 0, sentBytes: 0, receivedBytes: 0 };
+      group = { base, tuner, maxLevel, extraConnections: 0, sentBytes: 0, receivedBytes: 0 };
       this.#groups.set(key, group);
     } else if (group.maxLevel !== maxLevel) {
       group.tuner = new GroupTuner(maxLevel);

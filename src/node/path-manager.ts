@@ -8,10 +8,10 @@
 
 import type { Address, CarrierId, PathId } from '../core/index.js';
 import type { Carrier } from './carriers/carrier.js';
-import { InterfaceWatch } from './interfaces.js';
+import { InterfaceWatch, localAddresses } from './interfaces.js';
 import { type GroupedPath, PathGroups } from './path-groups.js';
-import { retryDelayMs } from './redial.js';
-import { type Route, routeKey, shownRoute } from './routes.js';
+import { RETRY_DARK_MAX_MS, RETRY_MIN_MS, retryDelayMs } from './redial.js';
+import { pickRoutes, type Route, routeKey, shownRoute } from './routes.js';
 import type { PathChange, RovingSession } from './session.js';
 
 /** Attempts of one route that may be under way at a time: while all is dark, none waits for another. */
@@ -29,6 +29,8 @@ export const SAMPLE_INTERVAL_MS = 250;
 const WAS_GOOD_MS = 1_000;
 /** The names of servers are resolved again this often while no path is healthy. */
 const RESOLVE_DARK_MS = 5_000;
+/** And this often while one of them has never been. */
+const RESOLVE_PARTIAL_MS = 60_000;
 
 /** A carrier that is connected, and for datagrams where the server is. */
 export interface Dialled {
@@ -39,8 +41,17 @@ export interface Dialled {
 /** Connects a route. Rejects with what went wrong, and when `signal` is aborted. */
 export type Dial = (route: Route, signal: AbortSignal, timeoutMs: number) => Promise<Dialled>;
 
-/** Finds all routes as things stand: names are resolved, interfaces looked at. */
-export type FindRoutes = () => Promise<readonly Route[]>;
+export interface FoundRoutes {
+  readonly routes: readonly Route[];
+  /** Names were not resolved: it is worth asking again. */
+  readonly isPartial: boolean;
+}
+
+/**
+ * Finds all routes as things stand: names are resolved, interfaces looked at. Calls `onLate` if more
+ * is known later.
+ */
+export type FindRoutes = (onLate: () => void) => Promise<FoundRoutes>;
 
 export interface PathManagerOptions {
   readonly findRoutes: FindRoutes;
@@ -54,17 +65,22 @@ interface Use {
   readonly since: number;
   pathId: PathId | undefined;
   isActive: boolean;
+  wasActive: boolean;
   isSuspect: boolean;
 }
 
 /** A route and what has become of it. */
 interface RouteState {
   route: Route;
+  /** Otherwise it ends with its last path. */
+  isWanted: boolean;
   readonly key: string;
   readonly attempts: Set<AbortController>;
   /** Oldest first: normally one; two while one replaces a silent one. */
   readonly uses: Use[];
   failures: number;
+  /** Connections in a row that did not live long. */
+  shortLived: number;
   retry: NodeJS.Timeout | undefined;
   lastError: string | undefined;
 }
@@ -91,6 +107,9 @@ export class PathManager {
   #darkSince: number | undefined = performance.now();
   #resolveTimer: NodeJS.Timeout | undefined;
   #isFinding = false;
+  #isPartial = false;
+  /** Which part of more routes than there may be. */
+  #turn = 0;
   #mustFindAgain = false;
   #isStopped = false;
 
@@ -114,7 +133,7 @@ export class PathManager {
   /** Finds the routes and dials them all. @returns when they are known. */
   async start(): Promise<void> {
     this.#watch = new InterfaceWatch(({ hasSlept }) => {
-      if (hasSlept) this.redial();
+      if (hasSlept) this.#woke();
       else void this.#find();
     });
     this.#sampling = setInterval(() => {
@@ -131,6 +150,11 @@ export class PathManager {
     this.#watch?.close();
     clearTimeout(this.#resolveTimer);
     for (const state of this.#routes.values()) this.#dropAttempts(state);
+  }
+
+  #woke(): void {
+    for (const { pathId } of this.#session.paths) this.#session.probePath(pathId);
+    this.redial();
   }
 
   /** Dials everything that is not active, now. */
@@ -158,22 +182,38 @@ export class PathManager {
       return;
     }
     this.#isFinding = true;
-    do {
-      this.#mustFindAgain = false;
-      const routes = await this.#options.findRoutes();
-      if (this.#isStopped) return;
-      this.#planned = routes.slice(0, this.#options.maxRoutes);
-      this.#reconcile();
-    } while (this.#mustFindAgain);
-    this.#isFinding = false;
+    try {
+      do {
+        this.#mustFindAgain = false;
+        const { routes, isPartial } = await this.#options.findRoutes(() => void this.#find());
+        if (this.#isStopped) return;
+        this.#isPartial = isPartial;
+        this.#plan(routes);
+      } while (this.#mustFindAgain);
+    } catch {
+      // The system is short of something: what is planned stays.
+      this.#isPartial = true;
+    } finally {
+      this.#isFinding = false;
+    }
     this.#resolveLater();
+  }
+
+  /** As long as nothing answers, other routes have their turn. */
+  #plan(routes: readonly Route[]): void {
+    const darkMs = this.#darkSince === undefined ? 0 : performance.now() - this.#darkSince;
+    this.#turn = darkMs < RESOLVE_DARK_MS ? 0 : this.#turn + 1;
+    this.#planned = pickRoutes(routes, this.#options.maxRoutes, this.#turn);
+    this.#reconcile();
   }
 
   /** Names may lead elsewhere by now, but asking is worth it only where nothing else helps. */
   #resolveLater(): void {
     clearTimeout(this.#resolveTimer);
-    if (this.#isStopped || this.#darkSince === undefined) return;
-    this.#resolveTimer = setTimeout(() => void this.#find(), RESOLVE_DARK_MS);
+    const isDark = this.#darkSince !== undefined;
+    if (this.#isStopped || (!isDark && !this.#isPartial)) return;
+    const delayMs = isDark ? RESOLVE_DARK_MS : RESOLVE_PARTIAL_MS;
+    this.#resolveTimer = setTimeout(() => void this.#find(), delayMs);
     this.#resolveTimer.unref();
   }
 
@@ -192,30 +232,41 @@ export class PathManager {
 
   #reconcile(): void {
     const wanted = this.#wantedRoutes();
+    const present = new Set(localAddresses().map(({ address }) => address));
     for (const [key, state] of this.#routes) {
       if (wanted.has(key)) continue;
-      this.#routes.delete(key);
+      state.isWanted = false;
       this.#dropAttempts(state);
-      for (const use of [...state.uses]) this.#drop(use);
+      if (mayLast(state, present)) continue;
+      this.#routes.delete(key);
+      for (const use of [...state.uses]) this.#drop(state, use);
     }
     for (const [key, route] of wanted) {
       const known = this.#routes.get(key);
-      if (known !== undefined) {
+      if (known === undefined) this.#dial(this.#newRoute(key, route));
+      else {
+        const isBack = !known.isWanted;
         known.route = route;
-        continue;
+        known.isWanted = true;
+        if (isBack && this.#needsDial(known)) this.#dial(known);
       }
-      const state: RouteState = {
-        route,
-        key,
-        attempts: new Set(),
-        uses: [],
-        failures: 0,
-        retry: undefined,
-        lastError: undefined,
-      };
-      this.#routes.set(key, state);
-      this.#dial(state);
     }
+  }
+
+  #newRoute(key: string, route: Route): RouteState {
+    const state: RouteState = {
+      route,
+      isWanted: true,
+      key,
+      attempts: new Set(),
+      uses: [],
+      failures: 0,
+      shortLived: 0,
+      retry: undefined,
+      lastError: undefined,
+    };
+    this.#routes.set(key, state);
+    return state;
   }
 
   // Dialling.
@@ -223,7 +274,7 @@ export class PathManager {
   #dial(state: RouteState): void {
     clearTimeout(state.retry);
     state.retry = undefined;
-    if (this.#isStopped || this.#session.isClosed) return;
+    if (this.#isStopped || this.#session.isClosed || !state.isWanted) return;
     if (state.attempts.size >= MAX_ATTEMPTS_PER_ROUTE) return;
     const controller = new AbortController();
     state.attempts.add(controller);
@@ -232,7 +283,7 @@ export class PathManager {
       (dialled) => {
         state.attempts.delete(controller);
         if (controller.signal.aborted || this.#isStopped) dialled.carrier.close();
-        else this.#use(state, dialled);
+        else this.#tryToUse(state, dialled);
       },
       (error: Error) => {
         state.attempts.delete(controller);
@@ -250,16 +301,24 @@ export class PathManager {
     this.#dialAfter(state, this.#retryDelayMs(state));
   }
 
-  #retryDelayMs({ failures }: RouteState): number {
+  #retryDelayMs({ failures, shortLived }: RouteState): number {
     const darkMs = this.#darkSince === undefined ? undefined : performance.now() - this.#darkSince;
-    return retryDelayMs({ failures: Math.max(1, failures), darkMs, chance: Math.random() });
+    const delayMs = retryDelayMs({
+      failures: Math.max(1, failures),
+      darkMs,
+      chance: Math.random(),
+    });
+    // A server bears only so many joins, also in the dark.
+    const restMs = Math.min(RETRY_DARK_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(30, shortLived - 1));
+    return shortLived === 0 ? delayMs : Math.max(delayMs, restMs);
   }
 
   #dialAfter(state: RouteState, delayMs: number): void {
-    if (this.#isStopped || state.retry !== undefined || !this.#routes.has(state.key)) return;
+    if (this.#isStopped || state.retry !== undefined || !state.isWanted) return;
     state.retry = setTimeout(() => {
       state.retry = undefined;
       if (this.#needsDial(state)) this.#dial(state);
+      else if (!state.uses.some((use) => use.isActive)) this.#dialAfter(state, JOIN_TIMEOUT_MS);
     }, delayMs);
     if (this.#session.isEstablished) state.retry.unref();
   }
@@ -269,35 +328,53 @@ export class PathManager {
     return !state.uses.some((use) => use.isActive || isFresh(use));
   }
 
+  #tryToUse(state: RouteState, dialled: Dialled): void {
+    try {
+      this.#use(state, dialled);
+    } catch {
+      // The session ended at this moment.
+      dialled.carrier.close();
+    }
+  }
+
   #use(state: RouteState, { carrier, remote }: Dialled): void {
-    clearTimeout(state.retry);
-    state.retry = undefined;
-    for (const use of state.uses.slice(1)) this.#drop(use);
+    for (const use of state.uses.slice(1)) this.#drop(state, use);
+    this.#cancelRetry(state);
     const carrierId = this.#session.attachCarrier(carrier, remote, (error) => {
       this.#carrierGone(state, carrierId, error);
     });
     const since = performance.now();
-    state.uses.push({ carrierId, since, pathId: undefined, isActive: false, isSuspect: false });
+    const flags = { isActive: false, wasActive: false, isSuspect: false };
+    state.uses.push({ carrierId, since, pathId: undefined, ...flags });
     this.#byCarrier.set(carrierId, state);
     this.#dialAfter(state, JOIN_TIMEOUT_MS);
+  }
+
+  #cancelRetry(state: RouteState): void {
+    clearTimeout(state.retry);
+    state.retry = undefined;
   }
 
   #carrierGone(state: RouteState, carrierId: CarrierId, error: Error | undefined): void {
     this.#byCarrier.delete(carrierId);
     const index = state.uses.findIndex((use) => use.carrierId === carrierId);
     const [use] = index < 0 ? [] : state.uses.splice(index, 1);
-    if (use === undefined || this.#isStopped || !this.#routes.has(state.key)) return;
+    if (use === undefined || this.#isStopped) return;
     state.lastError = error?.message ?? 'the other end closed the connection';
     this.#noteDarkness();
-    if (!this.#needsDial(state)) return;
-    if (use.pathId !== undefined && performance.now() - use.since > WAS_GOOD_MS) {
-      state.failures = 0;
-      clearTimeout(state.retry);
-      state.retry = undefined;
-      this.#dial(state);
-    } else {
-      this.#retryLater(state);
+    if (!state.isWanted) {
+      if (state.uses.length === 0 && this.#routes.get(state.key) === state) {
+        this.#routes.delete(state.key);
+      }
+      return;
     }
+    const wasGood = use.wasActive && performance.now() - use.since > WAS_GOOD_MS;
+    state.shortLived = wasGood ? 0 : state.shortLived + 1;
+    if (!this.#needsDial(state)) return;
+    this.#cancelRetry(state);
+    if (!wasGood) return this.#retryLater(state);
+    state.failures = 0;
+    this.#dial(state);
   }
 
   #dropAttempts(state: RouteState): void {
@@ -307,7 +384,9 @@ export class PathManager {
     state.attempts.clear();
   }
 
-  #drop(use: Use): void {
+  /** What ends by our own will is no failure. */
+  #drop(state: RouteState, use: Use): void {
+    state.uses.splice(state.uses.indexOf(use), 1);
     if (use.pathId === undefined) this.#session.detachCarrier(use.carrierId);
     else this.#session.abandonPath(use.pathId);
   }
@@ -317,13 +396,19 @@ export class PathManager {
   #pathChanged(change: PathChange): void {
     const state = this.#byCarrier.get(change.carrierId);
     const use = state?.uses.find((one) => one.carrierId === change.carrierId);
-    if (state === undefined || use === undefined) return;
+    if (state === undefined || use === undefined) {
+      // Its carrier went first, or we dropped it.
+      this.#noteDarkness();
+      this.#groups.choose(this.#activePaths());
+      return;
+    }
     use.pathId = change.pathId;
     use.isActive = change.state === 'active';
+    use.wasActive ||= use.isActive;
     use.isSuspect = change.state === 'suspect';
     this.#noteDarkness();
     if (change.state === 'active') this.#becameActive(state, use);
-    else if (change.state === 'suspect') this.#becameSuspect(state);
+    else if (change.state === 'suspect') this.#becameSuspect(state, use);
     this.#groups.choose(this.#activePaths());
   }
 
@@ -331,14 +416,19 @@ export class PathManager {
     state.failures = 0;
     state.lastError = undefined;
     this.#dropAttempts(state);
-    for (const other of [...state.uses]) if (other !== use) this.#drop(other);
+    for (const other of [...state.uses]) if (other !== use) this.#drop(state, other);
   }
 
-  #becameSuspect(state: RouteState): void {
+  #becameSuspect(state: RouteState, { wasActive }: Use): void {
     if (this.#isStopped || state.uses.some((use) => use.isActive)) return;
     if (state.route.carrier === 'udp') this.#dialAfter(state, NEW_PORT_AFTER_MS);
     // A kernel's back-off can outlast the fault: a new connection does not.
-    else this.#dial(state);
+    else if (wasActive || this.#darkSince !== undefined) this.#dial(state);
+    else {
+      // It was connected and never answered: a portal that takes everything, perhaps.
+      this.#cancelRetry(state);
+      this.#retryLater(state);
+    }
   }
 
   #noteDarkness(): void {
@@ -346,7 +436,8 @@ export class PathManager {
     if (isLit) this.#darkSince = undefined;
     else if (this.#darkSince === undefined) {
       this.#darkSince = performance.now();
-      this.#resolveLater();
+      if (this.#isPartial) void this.#find();
+      else this.#resolveLater();
       for (const state of this.#routes.values()) {
         // What waits for its time in the light has to hurry now.
         if (state.retry === undefined || state.uses.length > 0) continue;
@@ -365,6 +456,13 @@ export class PathManager {
       return [{ pathId, route, sentBytes, receivedBytes, receivedPackets, rttMs }];
     });
   }
+}
+
+/** A path whose route is not planned any more lasts while the machine has its address. */
+function mayLast({ route, uses }: RouteState, present: ReadonlySet<string>): boolean {
+  const local = route.near ?? route.local;
+  if (route.index !== undefined || !uses.some((use) => use.isActive || use.isSuspect)) return false;
+  return local === undefined || present.has(local);
 }
 
 /** Not a path yet, but it may still become one. */

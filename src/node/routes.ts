@@ -76,7 +76,7 @@ export function planRoutes(question: RouteQuestion): Route[] {
   const locals = selectLocals(question);
   for (const { server, resolved } of question.servers) {
     const proxy = question.proxyFor(server);
-    if (proxy.url !== '') {
+    if (proxy.url !== '' && (proxy.isOnly || question.paths === undefined)) {
       const { host, port } = server;
       if (server.kind === 'url') {
         add({ carrier: 'ws', local: undefined, host, port, url: server.url, via: proxy.url });
@@ -87,6 +87,28 @@ export function planRoutes(question: RouteQuestion): Route[] {
     if (!proxy.isOnly) addDirect(server, resolved, locals, question, add);
   }
   return [...routes.values()].sort((a, b) => routeRank(a) - routeRank(b));
+}
+
+/**
+ * The first `max` of the routes in an order that takes one of each kind in turn: a machine with many
+ * addresses tries all servers and carriers all the same.
+ *
+ * @param turn which part of that order, where there are more: 0 the first.
+ */
+export function pickRoutes(routes: readonly Route[], max: number, turn = 0): Route[] {
+  const kinds = new Map<string, Route[]>();
+  for (const route of routes) {
+    const { carrier, via = '', url, host, port } = route;
+    const kind = `${carrier} ${via} ${url ?? `${host} ${port}`}`;
+    kinds.set(kind, [...(kinds.get(kind) ?? []), route]);
+  }
+  const mixed: Route[] = [];
+  for (let index = 0; mixed.length < routes.length; index++) {
+    for (const kind of kinds.values()) mixed.push(...kind.slice(index, index + 1));
+  }
+  if (mixed.length <= max) return mixed;
+  const start = (turn * max) % mixed.length;
+  return [...mixed.slice(start), ...mixed.slice(0, start)].slice(0, max);
 }
 
 function addDirect(
@@ -100,6 +122,7 @@ function addDirect(
   for (const remote of resolved) {
     const reaching = locals.filter((one) => canReach(one, remote)).map((one) => one.address);
     const usual = paths === undefined ? usualLocal?.(remote.address) : undefined;
+    reaching.sort((a, b) => Number(b === usual) - Number(a === usual));
     for (const local of reaching.length === 0 && paths === undefined ? [undefined] : reaching) {
       if (server.kind === 'url') {
         // TLS needs the name, so that the system resolves it once more.

@@ -78,6 +78,12 @@ describe('of the paths of one local address', () => {
     ).toEqual([0]);
   });
 
+  it('a way through a proxy is the last, wherever it comes from', () => {
+    const proxied = path(0, { carrier: 'tcp', via: 'http://proxy.example:3128', local: undefined });
+    expect(new Scene().choose(proxied, path(1, { carrier: 'udp' }))).toEqual([0]);
+    expect(new Scene().choose(proxied)).toEqual([]);
+  });
+
   it('those of another address are no reason to stand by', () => {
     const scene = new Scene();
     expect(
@@ -111,5 +117,13 @@ describe('while much is sent', () => {
     scene.run([path(0, { carrier: 'tcp' })], () => 100 * (1 + Math.min(2, count())), 30_000);
     expect(Math.max(...scene.extras.map((text) => Number(text.split('+')[1])))).toBe(3);
     expect(count()).toBe(2);
+  });
+
+  it('further TCP connections are given back when their group is no more', () => {
+    const scene = new Scene();
+    scene.run([path(0, { carrier: 'tcp' })], () => 100 * (1 + scene.extras.length), 4_000);
+    expect(scene.extras.at(-1)).not.toMatch(/\+0$/);
+    scene.groups.sample([path(1, { carrier: 'tcp', local: LTE })], 5_000);
+    expect(scene.extras.at(-1)).toMatch(/\+0$/);
   });
 });

@@ -7,7 +7,7 @@ import {
   RETRY_MIN_MS,
   retryDelayMs,
 } from '../../src/node/redial.js';
-import { planRoutes, type RouteQuestion, routeKey } from '../../src/node/routes.js';
+import { pickRoutes, planRoutes, type RouteQuestion, routeKey } from '../../src/node/routes.js';
 import { DEFAULT_PORT, parseServerAddress, splitHostPort } from '../../src/node/server-address.js';
 
 function local(address: string, name: string): LocalAddress {
@@ -131,5 +131,29 @@ describe('a retry', () => {
   it('is varied by chance', () => {
     const at = (one: number) => retryDelayMs({ failures: 1, darkMs: undefined, chance: one });
     expect(at(0)).toBeLessThan(at(1));
+  });
+});
+
+describe('of more routes than there may be', () => {
+  const routes = ['a', 'b'].flatMap((host) =>
+    ['1', '2', '3', '4'].flatMap((local) =>
+      (['udp', 'tcp'] as const).map((carrier) => ({ carrier, local, host, port: 1 })),
+    ),
+  );
+
+  it('some of each kind are picked, the first of each first', () => {
+    const picked = pickRoutes(routes, 4).map(({ carrier, local, host }) => carrier + local + host);
+    expect(picked).toEqual(['udp1a', 'tcp1a', 'udp1b', 'tcp1b']);
+  });
+
+  it('all have their turn', () => {
+    const seen = new Set([0, 1, 2, 3].flatMap((turn) => pickRoutes(routes, 4, turn)));
+    expect(seen.size).toBe(routes.length);
+    expect(pickRoutes(routes, 4, 4)).toEqual(pickRoutes(routes, 4));
+    expect(pickRoutes(routes, 5, 3).length).toBe(5);
+  });
+
+  it('and all are taken where there is room', () => {
+    expect(pickRoutes(routes, 16, 3).length).toBe(16);
   });
 });
