@@ -105,7 +105,7 @@ async function startServer(target) {
   });
   child.send({ target, ports: LINKS.length });
   const { ticket, addresses } = await Promise.race([ready, failed]);
-  return { ticket, addresses, state, failed, stop: () => child.disconnect() };
+  return { ticket, addresses, state, failed, stop: () => child.connected && child.disconnect() };
 }
 
 /** The links, and what has gone over each, as the session's paths tell. */
@@ -184,6 +184,8 @@ async function transfer({ session, source, server, network, display, start }) {
         else reject(new Error('nothing arrives any more'));
       }
     }, LOOK_MS);
+    // If the transfer fails otherwise, it has nothing to wait for.
+    timer.unref();
   });
   stream.resume();
   await Promise.race([Promise.all([sending, looking]), server.failed]);
@@ -231,14 +233,9 @@ function follow({ session, network, display, start }) {
   });
 }
 
-async function main() {
-  const { file, drops, isHelp } = readArguments();
-  if (isHelp) return console.log(USAGE);
-  const folder = mkdtempSync(join(tmpdir(), 'roving-demo-'));
-  const source = file ?? makeFile(folder);
-  const target = join(folder, `${basename(source)}.received`);
+/** @returns whether the file arrived as it was. */
+async function demonstrate({ source, target, drops, server }) {
   const bytes = statSync(source).size;
-  const server = await startServer(target);
   const network = new Network(server.addresses);
   const display = new Display({ output: process.stdout, bytes, links: LINKS });
   display.begin({ source, drops });
@@ -249,13 +246,15 @@ async function main() {
   let elapsedMs;
   try {
     elapsedMs = await transfer({ session, source, server, network, display, start });
+  } catch (error) {
+    session.abort();
+    throw error;
   } finally {
     for (const timer of timers) clearTimeout(timer);
     for (const { name } of LINKS) network.setBlack(name, false);
   }
   for (const { remote, statistics } of session.paths) network.ended(remote, statistics);
   await session.close();
-  server.stop();
   const [sent, received] = await Promise.all([sha256(source), sha256(target)]);
   const isSame = sent === received && received === server.state.done.sha256;
   display.end({
@@ -271,8 +270,27 @@ async function main() {
     totals: network,
     shares: network.carried,
   });
-  if (file === undefined) rmSync(source);
-  if (!isSame) process.exitCode = 1;
+  return isSame;
+}
+
+async function main() {
+  const { file, drops, isHelp } = readArguments();
+  if (isHelp) return console.log(USAGE);
+  const folder = mkdtempSync(join(tmpdir(), 'roving-demo-'));
+  const source = file ?? makeFile(folder);
+  const target = join(folder, `${basename(source)}.received`);
+  let server;
+  let isDone = false;
+  try {
+    server = await startServer(target);
+    const isSame = await demonstrate({ source, target, drops, server });
+    if (file === undefined) rmSync(source);
+    if (!isSame) process.exitCode = 1;
+    isDone = true;
+  } finally {
+    server?.stop();
+    if (!isDone) rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 try {

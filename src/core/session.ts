@@ -94,6 +94,12 @@ export class Session {
     return this.#state.paths.size > 0;
   }
 
+  /** Paths that both ends allow; before the peer has told, that this end does. */
+  get maxPaths(): number {
+    const { maxPaths } = this.#state.options;
+    return Math.min(maxPaths, this.#state.peer?.maxPaths ?? maxPaths);
+  }
+
   /** Bytes that were written and are not yet acknowledged. */
   get bufferedBytes(): number {
     return this.#state.streams?.bufferedBytes ?? 0;

@@ -127,6 +127,10 @@ export class PathManager {
       },
     });
     session.on('path', (change) => this.#pathChanged(change));
+    // The server may allow fewer paths.
+    session.once('established', () => {
+      if (this.#routes.size > this.#maxRoutes) void this.#find();
+    });
     session.on('close', () => this.stop());
   }
 
@@ -199,11 +203,15 @@ export class PathManager {
     this.#resolveLater();
   }
 
+  get #maxRoutes(): number {
+    return Math.min(this.#options.maxRoutes, this.#session.maxPaths);
+  }
+
   /** As long as nothing answers, other routes have their turn. */
   #plan(routes: readonly Route[]): void {
     const darkMs = this.#darkSince === undefined ? 0 : performance.now() - this.#darkSince;
     this.#turn = darkMs < RESOLVE_DARK_MS ? 0 : this.#turn + 1;
-    this.#planned = pickRoutes(routes, this.#options.maxRoutes, this.#turn);
+    this.#planned = pickRoutes(routes, this.#maxRoutes, this.#turn);
     this.#reconcile();
   }
 
@@ -222,7 +230,7 @@ export class PathManager {
     const wanted = new Map(this.#planned.map((route) => [routeKey(route), route]));
     for (const route of this.#planned) {
       const count = this.#extraConnections.get(routeKey(route)) ?? 0;
-      for (let index = 1; index <= count && wanted.size < this.#options.maxRoutes; index++) {
+      for (let index = 1; index <= count && wanted.size < this.#maxRoutes; index++) {
         const extra = { ...route, index };
         wanted.set(routeKey(extra), extra);
       }

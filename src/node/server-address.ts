@@ -27,7 +27,7 @@ export function parseServerAddress(text: string): ServerAddress {
 }
 
 function parseUrl(text: string): ServerAddress {
-  if (!URL.canParse(text)) throw new UsageError(`\`${text}\` is not a valid WebSocket address`);
+  if (!URL.canParse(text)) throw new UsageError(`${shown(text)} is not a valid WebSocket address`);
   const url = new URL(text);
   if (url.username !== '' || url.password !== '') {
     throw new UsageError('a WebSocket address of a server holds no user name or password');
@@ -48,13 +48,20 @@ export function splitHostPort(text: string): { host: string; port: number | unde
   const host = match?.[1] ?? match?.[2] ?? '';
   const isBracketed = match?.[1] !== undefined;
   if (match === null || host === '' || (isBracketed && isIP(host) !== 6) || /[\s/]/.test(host)) {
-    throw new UsageError(`\`${text}\` is no address: write HOST:PORT or [IPv6]:PORT`);
+    throw new UsageError(`${shown(text)} is no address: write HOST:PORT or [IPv6]:PORT`);
   }
   const port = match[3] === undefined ? undefined : Number(match[3]);
   if (port !== undefined && port > MAX_PORT) {
-    throw new UsageError(`\`${text}\` has a port above ${MAX_PORT}`);
+    throw new UsageError(`${shown(text)} has a port above ${MAX_PORT}`);
   }
   return { host, port };
+}
+
+const MAX_SHOWN_CHARACTERS = 80;
+
+/** For messages: a ticket or a password may have been given by mistake. */
+function shown(text: string): string {
+  return /[#@]|:\/\//.test(text) ? 'this' : `\`${text.slice(0, MAX_SHOWN_CHARACTERS)}\``;
 }
 
 export interface ResolvedAddress {

@@ -160,6 +160,11 @@ export class RovingSession extends EventEmitter<RovingSessionEvents> {
     return this.#isOver;
   }
 
+  /** @internal Paths that both ends allow, as far as it is known. */
+  get maxPaths(): number {
+    return this.#core.maxPaths;
+  }
+
   /** The open paths with what they have measured, oldest first. */
   get paths(): PathInfo[] {
     return this.#core.paths();

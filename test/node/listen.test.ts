@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CarrierError, type CarrierId } from '../../src/core/index.js';
 import type { Carrier } from '../../src/node/carriers/carrier.js';
 import { bindUdp } from '../../src/node/carriers/udp.js';
-import { connect } from '../../src/node/index.js';
+import { connect, createKeyRing, createServer, pathsOf, Ticket } from '../../src/node/index.js';
 import { localAddresses } from '../../src/node/interfaces.js';
 import { BIND_RETRY_MS, FAILURES_TO_TELL, listen } from '../../src/node/listen.js';
 import { withLoopback } from '../helpers/loopback.js';
@@ -134,4 +134,18 @@ describe('a server that closes', () => {
       first.abort();
       await closing;
     }));
+});
+
+describe('a client', () => {
+  it('dials no more routes than the server allows paths', async () => {
+    const keys = createKeyRing();
+    const server = createServer({ keys, session: { maxPaths: 1 } }, () => undefined);
+    await server.listen({ host: '127.0.0.1', port: 0 });
+    const session = await connect(
+      Ticket.issue(keys, { name: 'test', addresses: server.addresses }),
+    );
+    await vi.waitUntil(() => pathsOf(session)?.routes().length === 1);
+    session.abort();
+    await server.close();
+  });
 });

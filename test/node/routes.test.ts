@@ -157,3 +157,13 @@ describe('of more routes than there may be', () => {
     expect(pickRoutes(routes, 16, 3).length).toBe(16);
   });
 });
+
+describe('what is no address', () => {
+  it('is not repeated if it may be a secret', () => {
+    for (const text of ['roving:#s3cret', 'wss://user:s3cret@[', 'http://s3cret', 'a@s3cret:1:2']) {
+      expect(() => parseServerAddress(text)).not.toThrow(/s3cret/);
+      expect(() => parseServerAddress(text)).toThrow(/this is/);
+    }
+    expect(() => parseServerAddress('a b')).toThrow(/`a b`/);
+  });
+});
