@@ -127,8 +127,10 @@ export class PathManager {
       },
     });
     session.on('path', (change) => this.#pathChanged(change));
-    // The server may allow fewer paths.
     session.once('established', () => {
+      // From now on it is the session's choice whether the process stays.
+      for (const { retry } of this.#routes.values()) retry?.unref();
+      // The server may allow fewer paths.
       if (this.#routes.size > this.#maxRoutes) void this.#find();
     });
     session.on('close', () => this.stop());
