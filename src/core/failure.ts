@@ -17,6 +17,12 @@ import type { SessionState } from './session-state.js';
  */
 const PATHS_IN_TRANSITION = 4;
 
+/**
+ * No silence shorter than this means anything: a process at the other end collects garbage, or waits
+ * for a disk, for as long (on loopback: alarms many times a second while a heap grows).
+ */
+export const MIN_PATIENCE_MS = 30;
+
 /** Queues what a packet carried to be sent again, as far as it still matters. */
 function requeue(session: SessionState, frames: readonly SentFrame[]): void {
   for (const sent of frames) {
@@ -99,7 +105,8 @@ export function silenceDeadline(session: SessionState, path: Path): Instant | un
   const { maxAckDelayMs } = session;
   const second = path.recovery.secondSentAt ?? Number.POSITIVE_INFINITY;
   const owedSince = Math.min(oldest.sentAt + maxAckDelayMs, second);
-  return path.health.silenceDeadline(owedSince, path.rtt.probeTimeoutMs(0));
+  const patienceMs = Math.max(MIN_PATIENCE_MS, path.rtt.probeTimeoutMs(0));
+  return path.health.silenceDeadline(owedSince, patienceMs);
 }
 
 /**
