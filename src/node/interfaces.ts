@@ -11,6 +11,8 @@ import { networkInterfaces } from 'node:os';
 
 /** How soon a change is noticed, at most. */
 export const INTERFACE_POLL_MS = 500;
+/** The share of the time that looking may take: on a machine that is busy with it a look can be slow. */
+const MAX_POLL_SHARE = 0.005;
 /** A timer that is this much late tells that the machine slept, or the process was stopped. */
 export const SLEEP_MS = 3_000;
 
@@ -85,16 +87,48 @@ export interface InterfaceChange {
   readonly hasSlept: boolean;
 }
 
+type OnChange = (change: InterfaceChange) => void;
+
 /** Calls back when addresses have come or gone, or the machine has slept. Keeps no process alive. */
 export class InterfaceWatch {
-  readonly #onChange: (change: InterfaceChange) => void;
-  readonly #timer: NodeJS.Timeout;
-  #known = fingerprint();
-  #lookedAt = bothClocks();
+  readonly #onChange: OnChange;
 
-  constructor(onChange: (change: InterfaceChange) => void) {
+  constructor(onChange: OnChange) {
     this.#onChange = onChange;
-    this.#timer = setInterval(() => this.#look(), INTERFACE_POLL_MS);
+    watcher.add(onChange);
+  }
+
+  close(): void {
+    watcher.delete(this.#onChange);
+  }
+}
+
+/** Looks once for all watches of the process, and less often where a look takes long. */
+class Watcher {
+  readonly #listeners = new Set<OnChange>();
+  #timer: NodeJS.Timeout | undefined;
+  #known = '';
+  #lookedAt = bothClocks();
+  #pauseMs = INTERFACE_POLL_MS;
+
+  add(listener: OnChange): void {
+    this.#listeners.add(listener);
+    if (this.#timer !== undefined) return;
+    this.#known = fingerprint();
+    this.#lookedAt = bothClocks();
+    this.#wait(INTERFACE_POLL_MS);
+  }
+
+  delete(listener: OnChange): void {
+    this.#listeners.delete(listener);
+    if (this.#listeners.size > 0) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #wait(pauseMs: number): void {
+    this.#pauseMs = pauseMs;
+    this.#timer = setTimeout(() => this.#look(), pauseMs);
     this.#timer.unref();
   }
 
@@ -102,16 +136,15 @@ export class InterfaceWatch {
     const now = bothClocks();
     const { monotonic, wall } = this.#lookedAt;
     const passedMs = Math.max(now.monotonic - monotonic, now.wall - wall);
-    const hasSlept = passedMs > INTERFACE_POLL_MS + SLEEP_MS;
+    const hasSlept = passedMs > this.#pauseMs + SLEEP_MS;
     this.#lookedAt = now;
     const found = fingerprint();
     const hasChanged = found !== this.#known;
     this.#known = found;
-    if (hasChanged || hasSlept) this.#onChange({ hasSlept });
-  }
-
-  close(): void {
-    clearInterval(this.#timer);
+    const costMs = performance.now() - now.monotonic;
+    this.#wait(Math.max(INTERFACE_POLL_MS, costMs / MAX_POLL_SHARE));
+    if (!hasChanged && !hasSlept) return;
+    for (const listener of [...this.#listeners]) listener({ hasSlept });
   }
 }
 
@@ -126,3 +159,5 @@ function fingerprint(): string {
     .sort()
     .join();
 }
+
+const watcher = new Watcher();

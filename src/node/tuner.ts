@@ -9,6 +9,11 @@
 export const BULK_AFTER_MS = 1_500;
 /** And only above this rate, in bytes per ms. */
 export const BULK_RATE = 16;
+/**
+ * Nothing is tried above this rate, in bytes per ms: no lossy network is so fast, and the rate of
+ * one that is limited by the machine varies by more than a trial could tell.
+ */
+export const TRIAL_MAX_RATE = 40_000;
 /** A trial lasts as long as it takes a new connection to find its speed. */
 export const TRIAL_MIN_MS = 1_500;
 export const TRIAL_ROUND_TRIPS = 12;
@@ -103,6 +108,7 @@ export class GroupTuner {
   #begin(rateBefore: number, rttMs: number, now: number): void {
     const isReview = this.#level === this.#maxLevel;
     if (isReview && this.#level === 0) return;
+    if (!isReview && rateBefore > TRIAL_MAX_RATE) return;
     const endsAt = now + Math.max(TRIAL_MIN_MS, TRIAL_ROUND_TRIPS * rttMs) + WINDOW_MS;
     this.#trial = { kind: isReview ? 'fewer' : 'more', endsAt, rateBefore };
     this.#level += isReview ? -1 : 1;

@@ -40,6 +40,10 @@ describe('the tuner', () => {
     expect(scene.levels.length).toBe(8);
   });
 
+  it('tries nothing where the machine must be the limit', () => {
+    expect(new Scene(7, (level) => 100_000 * (1 + level)).run(60_000).levels).toEqual([]);
+  });
+
   it('tries nothing while little is sent', () => {
     const scene = new Scene(7, () => 1).run(60_000).run(60_000, false);
     expect(scene.levels).toEqual([]);
