@@ -77,7 +77,7 @@ export async function connect(
   if (parsed.addresses.length === 0) {
     throw new UsageError('the ticket holds no address: make it with `--address HOST:PORT`');
   }
-  const servers = parsed.addresses.map(parseServerAddress);
+  let servers = parsed.addresses.map(parseServerAddress);
   signal?.throwIfAborted();
   const driver = new Driver();
   const settings = { connectTimeoutMs: DEFAULT_CONNECT_TIMEOUT_MS, ...sessionOptions };
@@ -90,6 +90,10 @@ export async function connect(
     maxRoutes: sessionOptions.maxPaths ?? DEFAULT_SESSION_OPTIONS.maxPaths,
   });
   managers.set(session, manager);
+  session.on('serverAddresses', ({ addresses, avoidFirst }) => {
+    servers = addressesTold(parsed.addresses, addresses, avoidFirst);
+    manager.redial();
+  });
   const abort = (): void => session.abort(1, 'the signal was aborted');
   signal?.addEventListener('abort', abort, { once: true });
   session.once('close', () => signal?.removeEventListener('abort', abort));
@@ -103,6 +107,22 @@ export async function connect(
   void manager.start();
   await established;
   return session;
+}
+
+/** Where the server is, by the ticket and by what it says itself; what makes no sense is left out. */
+function addressesTold(
+  ticket: readonly string[],
+  told: readonly string[],
+  avoidFirst: boolean,
+): ServerAddress[] {
+  const wanted = avoidFirst && told.length > 0 ? told : new Set([...ticket, ...told]);
+  return [...wanted].flatMap((address) => {
+    try {
+      return [parseServerAddress(address)];
+    } catch {
+      return [];
+    }
+  });
 }
 
 async function findRoutes(

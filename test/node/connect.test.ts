@@ -164,6 +164,19 @@ describe('the path manager', () => {
     }));
 });
 
+describe('a server that tells its addresses', () => {
+  it('is joined at those, too', () =>
+    withLoopback(async ({ server, accepted, connect: dial }) => {
+      await server.listen({ host: '127.0.0.1', port: 0, carriers: ['tcp'] });
+      const session = await dial({ carriers: ['tcp'] });
+      const [first = '', second = ''] = server.addresses;
+      expect(session.paths.map(({ remote }) => remote)).toEqual([first]);
+      accepted[0]?.tellAddresses([second, 'no address: at all']);
+      await pathsBecome(session, (states) => states.join() === 'active,active');
+      expect(session.paths.map(({ remote }) => remote).sort()).toEqual([first, second].sort());
+    }));
+});
+
 describe('a server', () => {
   it('listens on one port for TCP and UDP, and frees it when it is closed', () =>
     withLoopback(async ({ server }) => {
