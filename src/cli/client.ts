@@ -128,7 +128,8 @@ export async function withClient<T>(
     return await action(client);
   } catch (error) {
     // What a signal has stopped, or what used a session that is gone, may fail in many ways.
-    throw client.signal.aborted ? client.signal.reason : (client.ending ?? error);
+    if (client.signal.aborted) throw client.signal.reason;
+    throw error instanceof CliError ? error : (client.ending ?? error);
   } finally {
     await client.close();
   }

@@ -118,8 +118,9 @@ async function measureDownload(
   onProgress: OnProgress,
 ): Promise<DirectionResult> {
   // The source is stopped from here, so that what is under way at the end need not be waited for.
-  const { stream } = await openService(session, { service: 'bench', mode: 'source' });
+  // Much may have arrived by the time that the answer is read.
   const shares = new Shares(session, 'receivedBytes');
+  const { stream } = await openService(session, { service: 'bench', mode: 'source' });
   const meter = new GapMeter();
   const startedAt = performance.now();
   const stop = reportProgress('download', () => meter.bytes, onProgress);
@@ -147,8 +148,8 @@ async function measureUpload(
   onProgress: OnProgress,
 ): Promise<DirectionResult> {
   const request = { service: 'bench', mode: 'sink', durationMs };
-  const { stream } = await openService(session, request);
   const shares = new Shares(session, 'sentBytes');
+  const { stream } = await openService(session, request);
   const stop = reportProgress('upload', () => shares.bytes, onProgress);
   let report: SinkReport | undefined;
   try {
