@@ -6,7 +6,7 @@
  * @module
  */
 
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,6 +19,7 @@ const RUN = process.env['BED_RUN'] ?? '/run/bed';
 const NICE = Number(process.env['LAB_NICE'] ?? -10);
 /** The kernel weighs sessions against each other, and niceness within each: this is the session's. */
 const AUTOGROUP = '/proc/self/autogroup';
+const ATTEMPTS = 5;
 /** A command to the bed answers within milliseconds; a change of address takes some tenths. */
 const COMMAND_MS = 20_000;
 
@@ -78,6 +79,26 @@ for (const [signal, code] of /** @type {const} */ ([
   });
 }
 
+/** @param {string} name @param {string[]} words */
+function callBed(name, ...words) {
+  return spawnSync(PYTHON, [builtBed(), '-n', name, ...words], { encoding: 'utf8' });
+}
+
+/**
+ * Repeats what may fail because another bed comes or goes at this moment: `ip netns list` does then.
+ *
+ * @param {() => import('node:child_process').SpawnSyncReturns<string>} call
+ * @param {string} [halfUp] a bed to take down before the next attempt
+ */
+function insist(call, halfUp) {
+  for (let attempt = 1; ; attempt++) {
+    const result = call();
+    if (result.status === 0 || attempt === ATTEMPTS) return result;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100 * attempt);
+    if (halfUp !== undefined) callBed(halfUp, 'down');
+  }
+}
+
 export class Bed {
   /** @type {Program | undefined} */
   #play;
@@ -119,11 +140,10 @@ export class Bed {
       sysctl,
     };
     writeFileSync(file, JSON.stringify(conf));
-    try {
-      execFileSync(PYTHON, [builtBed(), '-n', bed.name, 'up', file], { encoding: 'utf8' });
-    } catch (error) {
+    const up = insist(() => callBed(bed.name, 'up', file), bed.name);
+    if (up.status !== 0) {
       bed.downNow();
-      throw error;
+      throw new Error(`bed up: ${up.stderr.trim()}`);
     }
     bed.paths = paths.map((_path, i) => `p${i + 1}`);
     bed.wires = [...bed.paths, ...conf.shared.map((_link, i) => `s${i + 1}`)];
@@ -267,7 +287,8 @@ export class Bed {
     if (!standing.delete(this)) return;
     this.#play?.process.kill('SIGKILL');
     for (const program of this.#programs) program.process.kill('SIGKILL');
-    spawnSync(PYTHON, [builtBed(), '-n', this.name, 'down']);
+    const down = insist(() => callBed(this.name, 'down'));
+    if (down.status !== 0) console.error(`bed ${this.name} is not down: ${down.stderr.trim()}`);
     rmSync(this.folder, { recursive: true, force: true });
   }
 }
