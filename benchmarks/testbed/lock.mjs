@@ -17,7 +17,10 @@ export async function takeTurn() {
   for (;;) {
     try {
       writeFileSync(FILE, `${process.pid}`, { flag: 'wx' });
-      const release = () => rmSync(FILE, { force: true });
+      // Once only: afterwards it is another's.
+      const release = () => {
+        if (holder() === process.pid) rmSync(FILE, { force: true });
+      };
       process.on('exit', release);
       return release;
     } catch (error) {
