@@ -127,7 +127,7 @@ function page() {
     '# Measurements',
     '',
     'Written by `scripts/measurements.mjs`; do not edit. The simulated tables are exact: they follow from',
-    'the code and the seeds, and `FULL=1 npx vitest run test/snapshot` checks each figure. Links are written as',
+    'the code and the seeds, and `npm run tables` checks each figure. Links are written as',
     "Mbit/s / RTT in ms, with a queue of 50 ms. The simulator, and how far its TCP is from a kernel's, are",
     `described in \`src/sim/tcp.ts\`. ${
       section(REAL_NETWORKS).length > 0

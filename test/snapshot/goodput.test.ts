@@ -19,7 +19,7 @@ import {
 const KINDS: readonly Kind[] = ['udp bbr', 'udp cubic', 'tcp'];
 /** Loss is CUBIC's weakness on any path: that table would show nothing else. */
 const LOSS_KINDS: readonly Kind[] = ['udp bbr', 'tcp'];
-/** The long tables take minutes: `.ci/run` sets FULL=1, `npm test` does not. */
+/** The long tables take minutes: `npm run tables` sets FULL=1, `npm test` does not. */
 const FULL = process.env['FULL'] === '1';
 const LONG = FULL ? '' : ' (skipped: takes minutes, set FULL=1)';
 const HEAD = ['network', 'carriers', 'Mbit/s', 'of sum', 'of better', 'longest gap', 'sent again'];
