@@ -16,6 +16,7 @@ import { getProxyForUrl } from 'proxy-from-env';
 import { SocksClient } from 'socks';
 import { CarrierError } from '../core/index.js';
 import { formatAddress } from './addresses.js';
+import { withDeadline } from './deadline.js';
 
 export interface ProxyDialOptions {
   /** Where to come from: an address of this machine. */
@@ -67,26 +68,12 @@ export async function dialThroughProxy(
   options: ProxyDialOptions = {},
 ): Promise<Socket> {
   const proxy = parseProxy(proxyUrl);
-  const { timeoutMs, signal } = options;
-  const timeout = new AbortController();
-  const text = `no connection through ${proxy.shown} within ${timeoutMs} ms`;
-  const timer =
-    timeoutMs === undefined
-      ? undefined
-      : setTimeout(
-          () => timeout.abort(new CarrierError(text, { systemCode: 'ETIMEDOUT' })),
-          timeoutMs,
-        );
-  const either = signal === undefined ? timeout.signal : AbortSignal.any([signal, timeout.signal]);
-  try {
-    either.throwIfAborted();
+  return await withDeadline(`no connection through ${proxy.shown}`, options, async (signal) => {
     const dial = proxy.kind === 'connect' ? dialConnect : dialSocks;
-    const socket = await dial(proxy, host, port, options, either);
+    const socket = await dial(proxy, host, port, options, signal);
     socket.setNoDelay(true);
     return socket;
-  } finally {
-    clearTimeout(timer);
-  }
+  });
 }
 
 /**

@@ -11,6 +11,7 @@ import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { type ClientOptions, type RawData, WebSocket, WebSocketServer } from 'ws';
 import { type Address, assert, CarrierError } from '../../core/index.js';
 import { formatAddress } from '../addresses.js';
+import { withDeadline } from '../deadline.js';
 import { dialThroughProxy } from '../proxy.js';
 import { type Carrier, type CarrierSink, joinChunks } from './carrier.js';
 
@@ -70,24 +71,10 @@ export interface DialWsOptions {
  */
 export async function dialWs(options: DialWsOptions): Promise<WsCarrier> {
   const url = parseUrl(options.url);
-  const { timeoutMs, signal } = options;
-  const timeout = new AbortController();
-  const text = `no WebSocket at ${url.host} within ${timeoutMs} ms`;
-  const timer =
-    timeoutMs === undefined
-      ? undefined
-      : setTimeout(
-          () => timeout.abort(new CarrierError(text, { systemCode: 'ETIMEDOUT' })),
-          timeoutMs,
-        );
-  const either = signal === undefined ? timeout.signal : AbortSignal.any([signal, timeout.signal]);
-  try {
-    either.throwIfAborted();
-    const proxied = await proxySocket(url, options, either);
-    return await openClient(url, options, either, proxied);
-  } finally {
-    clearTimeout(timer);
-  }
+  return await withDeadline(`no WebSocket at ${url.host}`, options, async (signal) => {
+    const proxied = await proxySocket(url, options, signal);
+    return await openClient(url, options, signal, proxied);
+  });
 }
 
 function parseUrl(text: string): URL {
