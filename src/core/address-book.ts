@@ -2,7 +2,8 @@
  * Where a datagram path's packets go. Roaming is mosh's rule with QUIC's care (RFC 9000 §9,
  * RFC 9853): an authentic packet newer than all others, from another address, makes that address
  * a candidate. It is challenged, and so is the present one; the path moves when the candidate
- * answers. Until then it gets at most three times what came from it.
+ * answers. Until then it gets at most three times what came from it: challenges, and copies of what
+ * is under way to the present one, as long as that one is not heard.
  *
  * @module
  */
@@ -25,6 +26,8 @@ const MAX_INTERVAL_FACTOR = 4;
 export const REFUSED_FOR_MS = 10_000;
 const MAX_REFUSED = 16;
 const CHALLENGE_BYTES = 8;
+/** A packet with a challenge is about this long. */
+export const CHALLENGE_PACKET_BYTES = 80;
 /**
  * Challenges to the address that a path had before it moved, when it goes silent: at intervals
  * that double, for about a minute, with so many bytes in all although nothing came from there.
@@ -39,7 +42,7 @@ interface Candidate {
   readonly since: Instant;
   receivedBytes: number;
   sentBytes: number;
-  challenges: Uint8Array[];
+  challenges: SentChallenge[];
   /** Challenges that were due, also those for which the budget was too small. */
   attempts: number;
   nextChallengeAt: Instant;
@@ -47,6 +50,13 @@ interface Candidate {
   readonly isPrevious: boolean;
   /** The path's current address has answered a challenge since this one appeared. */
   currentAnswered: boolean;
+  /** It has at least been heard: as a newer packet, or as a repetition of what came from here. */
+  currentSpoke: boolean;
+}
+
+interface SentChallenge {
+  readonly data: Uint8Array;
+  readonly sentAt: Instant;
 }
 
 export interface Challenge {
@@ -57,12 +67,13 @@ export interface Challenge {
 export type AddressOutcome =
   | { readonly type: 'none' }
   | { readonly type: 'validated' }
-  /** The path's packets go to `address` from now on; all that was sent since `since` is in doubt. */
+  /** The path's packets go to `address` from now on; all that is under way is in doubt. */
   | {
       readonly type: 'moved';
       readonly address: Address;
-      readonly since: Instant;
       readonly portOnly: boolean;
+      /** How long the answer took. */
+      readonly rttMs: number;
     };
 
 export class AddressBook {
@@ -117,6 +128,26 @@ export class AddressBook {
     return known === undefined ? 0 : budgetOf(known);
   }
 
+  /**
+   * Where the client most likely is by now, although it has not answered there yet: the newest
+   * packets come from there, and none from the current address. An attacker who sends copies
+   * ahead of a client that has not moved is given away by what comes after them.
+   */
+  get likelyNext(): Address | undefined {
+    const newest = this.#candidates.at(-1);
+    if (newest === undefined || newest.isPrevious) return undefined;
+    return newest.currentAnswered || newest.currentSpoke ? undefined : newest.address;
+  }
+
+  /** A packet came once more: nothing of it counts, but that someone is there. */
+  repeated(from: Address): void {
+    if (from === this.#current.address) this.#currentSpoke();
+  }
+
+  #currentSpoke(): void {
+    for (const one of this.#candidates) one.currentSpoke = true;
+  }
+
   sent(to: Address, bytes: number): void {
     this.#find(to).forEach((known) => {
       known.sentBytes += bytes;
@@ -136,7 +167,9 @@ export class AddressBook {
     if (from === this.#current.address) {
       this.#current.receivedBytes += bytes;
       if (!this.#validated) this.#askAnew(now);
-      if (isNewest) this.#candidates = this.#candidates.filter((one) => !one.isPrevious);
+      if (!isNewest) return;
+      this.#candidates = this.#candidates.filter((one) => !one.isPrevious);
+      this.#currentSpoke();
       return;
     }
     if (!this.#canMove) return;
@@ -206,7 +239,7 @@ export class AddressBook {
       if (!isFree && budgetOf(one) < packetBytes) continue;
       // Fresh bytes each time (RFC 9853 §6): an old answer says nothing of now.
       const data = this.#random(CHALLENGE_BYTES);
-      one.challenges.push(data);
+      one.challenges.push({ data, sentAt: now });
       return { to: one.address, data };
     }
     return undefined;
@@ -239,23 +272,24 @@ export class AddressBook {
   }
 
   /** A response validates the address that its challenge was sent to (RFC 9000 §8.2.3). */
-  responded(data: Uint8Array): AddressOutcome {
-    if (answers(this.#current, data)) {
+  responded(data: Uint8Array, now: Instant): AddressOutcome {
+    if (answered(this.#current, data) !== undefined) {
       const wasValidated = this.#validated;
       this.#validated = true;
       this.#current.nextChallengeAt = Number.POSITIVE_INFINITY as Instant;
       for (const one of this.#candidates) one.currentAnswered = true;
       return wasValidated ? { type: 'none' } : { type: 'validated' };
     }
-    const moved = this.#candidates.find((one) => answers(one, data));
-    if (moved === undefined) return { type: 'none' };
+    const moved = this.#candidates.find((one) => answered(one, data) !== undefined);
+    const challenge = moved === undefined ? undefined : answered(moved, data);
+    if (moved === undefined || challenge === undefined) return { type: 'none' };
     const portOnly = hostOf(moved.address) === hostOf(this.#current.address);
     this.#previous = this.#validated ? this.#current.address : undefined;
     const nextChallengeAt = Number.POSITIVE_INFINITY as Instant;
     this.#current = { ...moved, nextChallengeAt, isPrevious: false };
     this.#validated = true;
     this.#candidates = [];
-    return { type: 'moved', address: moved.address, since: moved.since, portOnly };
+    return { type: 'moved', address: moved.address, portOnly, rttMs: now - challenge.sentAt };
   }
 
   /** When `nextChallenge` has something to do again. */
@@ -292,6 +326,7 @@ function candidate(address: Address, now: Instant, isPrevious = false): Candidat
     nextChallengeAt: now,
     isPrevious,
     currentAnswered: false,
+    currentSpoke: false,
   };
 }
 
@@ -299,8 +334,9 @@ function budgetOf(one: Candidate): number {
   return SPEC_AMPLIFICATION_FACTOR * one.receivedBytes - one.sentBytes;
 }
 
-function answers(one: Candidate, data: Uint8Array): boolean {
-  return one.challenges.some((challenge) => equalBytes(challenge, data));
+/** The challenge to which `data` is the answer. */
+function answered(one: Candidate, data: Uint8Array): SentChallenge | undefined {
+  return one.challenges.find((challenge) => equalBytes(challenge.data, data));
 }
 
 /** The address without its port. */

@@ -74,6 +74,19 @@ export function packetsLost(
   path.congestion.lost(bytes, largestSentAt as Instant, path.recovery.inFlightBytes, now);
 }
 
+/**
+ * The path has moved: what was sent since the client moved went to an address where nobody is, and
+ * what it had received before, it has acknowledged by now. That is no sign of congestion.
+ */
+export function packetsMissent(session: SessionState, path: Path): void {
+  const missent = [...path.recovery.outstanding()];
+  path.counters.lostPackets += missent.length;
+  for (const packet of missent) {
+    path.recovery.declareLost(packet);
+    if (!packet.isReinjected) requeue(session, packet.frames);
+  }
+}
+
 /** Queues what a packet carries for another path: whatever becomes of the packet, that counts. */
 export function reinject(session: SessionState, path: Path, packet: SentPacket): void {
   if (packet.isReinjected) return;

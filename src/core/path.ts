@@ -13,6 +13,7 @@ import type { PacketOpener, PacketSealer, ReplayWindow } from '../crypto/index.j
 import type { Frame } from '../wire/index.js';
 import { AckTracker } from './ack-tracker.js';
 import type { AddressBook } from './address-book.js';
+import type { Ahead } from './ahead.js';
 import type { Carrier } from './carrier.js';
 import { type CongestionController, DelayTrace } from './congestion/index.js';
 import type { Address, CarrierId, CarrierName, Instant, PathId } from './contract.js';
@@ -129,6 +130,8 @@ export class Path {
   readonly pinned: Frame[] = [];
   /** Data that another path carries and that shall go on this one too (scheduler `redundant`). */
   readonly copies: Piece[] = [];
+  /** Copies of what is under way, for an address that the path will most likely move to. */
+  ahead: Ahead | undefined;
   rtt = new RttEstimator();
   congestion: CongestionController;
   #state: PathState;

@@ -25,7 +25,14 @@ import {
   SupersededError,
   WIRE_CODES,
 } from './errors.js';
-import { activate, closePath, packetsLost, packetsSettled, pathProgressed } from './failure.js';
+import {
+  activate,
+  closePath,
+  packetsLost,
+  packetsMissent,
+  packetsSettled,
+  pathProgressed,
+} from './failure.js';
 import type { Path } from './path.js';
 import type { SentFrame } from './recovery.js';
 import { RttEstimator } from './rtt.js';
@@ -51,6 +58,7 @@ export function receivePacket(
   if (path.carrier.isStream && number !== path.acks.largest + 1) return 'fatal';
   if (!path.replay.check(number)) {
     path.counters.replayedPackets += 1;
+    if (from !== undefined) path.addresses?.repeated(from);
     return 'replayed';
   }
   const payload = path.opener.open(packet.keyPhase, number, packet.header, packet.sealed);
@@ -258,16 +266,11 @@ function arrived(session: SessionState, frames: readonly SentFrame[]): void {
 
 function takeResponse(session: SessionState, data: Uint8Array, now: Instant): void {
   for (const path of session.openPaths()) {
-    const outcome = path.addresses?.responded(data);
+    const outcome = path.addresses?.responded(data, now);
     if (outcome === undefined || outcome.type === 'none') continue;
     if (outcome.type === 'moved') {
-      if (!outcome.portOnly) resetEstimates(session, path);
-      // What was sent since the move began went to an address where nobody was.
-      const doubtful = [...path.recovery.outstanding()].filter(
-        (one) => one.sentAt >= outcome.since,
-      );
-      for (const packet of doubtful) path.recovery.declareLost(packet);
-      packetsLost(session, path, doubtful, now);
+      if (!outcome.portOnly) resetEstimates(session, path, outcome.rttMs);
+      packetsMissent(session, path);
       session.emit({
         type: 'path',
         pathId: path.id,
@@ -281,11 +284,12 @@ function takeResponse(session: SessionState, data: Uint8Array, now: Instant): vo
 }
 
 /** RFC 9000 §9.4: another network; what was learnt of the old one is void. */
-function resetEstimates(session: SessionState, path: Path): void {
+function resetEstimates(session: SessionState, path: Path, rttMs: number): void {
   path.mtu?.restart();
   path.congestion = createCongestion(path.carrier, session.options, path.packetBytes);
   path.congestion.shareChanged(path.share);
-  path.rtt = new RttEstimator();
+  // A guess, no sample (RFC 9002 §6.2.2).
+  path.rtt = new RttEstimator(rttMs);
   path.recovery.resetReordering();
 }
 

@@ -15,12 +15,18 @@ export const GRANULARITY_MS = 1;
 export const MIN_RTT_WINDOW_MS = 30_000;
 
 export class RttEstimator {
-  #smoothed = INITIAL_RTT_MS;
-  #variance = INITIAL_RTT_MS / 2;
+  #smoothed: number;
+  #variance: number;
   #latest = 0;
   #sampled = false;
   #minimum = Number.POSITIVE_INFINITY;
   #minimumAt = Number.NEGATIVE_INFINITY;
+
+  /** @param initialMs a guess that stands until the first sample; how long a challenge took, say. */
+  constructor(initialMs = INITIAL_RTT_MS) {
+    this.#smoothed = initialMs;
+    this.#variance = initialMs / 2;
+  }
 
   get smoothedRttMs(): number {
     return this.#smoothed;

@@ -5,7 +5,9 @@
  */
 
 import type { Frame } from '../wire/index.js';
-import type { Instant, Transmit } from './contract.js';
+import { CHALLENGE_PACKET_BYTES } from './address-book.js';
+import { Ahead, MAX_AHEAD_PIECES, MIN_AHEAD_BYTES } from './ahead.js';
+import type { Address, Instant, Transmit } from './contract.js';
 import { reinject, silenceDeadline } from './failure.js';
 import { type Built, buildPacket, MIN_DATAGRAM_BYTES } from './packet-builder.js';
 import type { Path } from './path.js';
@@ -16,8 +18,6 @@ import { closeRepeatAt } from './session-end.js';
 import type { SessionState } from './session-state.js';
 import type { Piece } from './streams/stream-table.js';
 
-/** A packet with a challenge is about this long. */
-const CHALLENGE_PACKET_BYTES = 80;
 /** One with nothing but a short ACK. */
 const ACK_PACKET_BYTES = MIN_DATAGRAM_BYTES;
 /** A grant smaller than this is not worth a packet of data. */
@@ -56,6 +56,7 @@ function nextUrgent(session: SessionState, now: Instant): Built | undefined {
   for (const path of session.openPaths()) {
     const built =
       nextChallenge(session, path, now) ??
+      nextAhead(session, path, now) ??
       nextPinned(session, path, now) ??
       nextProbe(session, path, now) ??
       nextAck(session, path, now) ??
@@ -73,6 +74,39 @@ function nextChallenge(session: SessionState, path: Path, now: Instant): Built |
   if (challenge === undefined) return undefined;
   const frames: Frame[] = [{ type: 'pathChallenge', data: challenge.data }];
   return buildPacket(session, path, { to: challenge.to, frames }, now);
+}
+
+/** A copy for the likely next address of a path, if there is one and its budget allows. */
+function nextAhead(session: SessionState, path: Path, now: Instant): Built | undefined {
+  const to = path.addresses?.likelyNext;
+  if (to === undefined) {
+    path.ahead = undefined;
+    return undefined;
+  }
+  if (path.ahead?.to !== to) path.ahead = aheadOf(session, path, to);
+  // Whatever becomes of the copies, the address can be asked once more.
+  const limitBytes = (path.addresses?.budgetBytesOf(to) ?? 0) - CHALLENGE_PACKET_BYTES;
+  for (let piece = path.ahead.first; piece !== undefined; piece = path.ahead.first) {
+    if (limitBytes < MIN_AHEAD_BYTES) return undefined;
+    const built = buildPacket(session, path, { to, copies: [piece], limitBytes }, now);
+    path.ahead.sentTo(built?.pieces[0]?.range.end ?? piece.range.end);
+    if (built !== undefined) return built;
+  }
+  return undefined;
+}
+
+/** All that is under way on a path. */
+function aheadOf(session: SessionState, path: Path, to: Address): Ahead {
+  const ahead = new Ahead(to);
+  let searched = 0;
+  for (const packet of path.recovery.outstanding()) {
+    searched += 1;
+    if (searched > MAX_AHEAD_PIECES) break;
+    for (const { stream, range, fin } of piecesOf(session, packet, Number.MAX_SAFE_INTEGER)) {
+      ahead.add({ stream, range, fin, isNew: false });
+    }
+  }
+  return ahead;
 }
 
 function nextPinned(session: SessionState, path: Path, now: Instant): Built | undefined {

@@ -140,7 +140,7 @@ export class PathManager {
   async start(): Promise<void> {
     this.#watch = new InterfaceWatch(({ hasSlept }) => {
       if (hasSlept) this.#woke();
-      else void this.#find();
+      else this.#addressesChanged();
     });
     this.#sampling = setInterval(() => {
       const active = this.#activePaths();
@@ -159,8 +159,18 @@ export class PathManager {
   }
 
   #woke(): void {
-    for (const { pathId } of this.#session.paths) this.#session.probePath(pathId);
+    this.#probeAll();
     this.redial();
+  }
+
+  /** The server may have nowhere to send to until it hears from the new address. */
+  #addressesChanged(): void {
+    this.#probeAll();
+    void this.#find();
+  }
+
+  #probeAll(): void {
+    for (const { pathId } of this.#session.paths) this.#session.probePath(pathId);
   }
 
   /** Dials everything that is not active, now. */

@@ -1,6 +1,14 @@
 /** Addresses that change and machines that sleep, while the session goes on. */
 import { describe, expect, it } from 'vitest';
-import { applyFault, dropAll, Middlebox, Nat, World } from '../../src/sim/index.js';
+import {
+  applyFault,
+  contentAt,
+  dropAll,
+  Middlebox,
+  Nat,
+  Reader,
+  World,
+} from '../../src/sim/index.js';
 import {
   CARRIERS,
   download,
@@ -79,6 +87,79 @@ describe('a NAT that gets another address in the middle of a download', () => {
     expect(after.pathId).toBe(before.pathId);
     expect(after.statistics.congestionWindowBytes).toBeLessThan(2 * INITIAL_WINDOW_BYTES);
     runUntilRead(bed, reader, 30 * MIB, 20_000);
+    expectOpen(bed);
+  });
+});
+
+/** Both ends write a hundred bytes fifty times a second, through a NAT on a path of 60 ms. */
+function conversation(seed: string) {
+  const world = new World({ seed });
+  const nat = new Nat(world);
+  const bed = established({ seed, world, paths: [way('only', 'udp', '10/60', { boxes: [nat] })] });
+  const ends = [bed.client, bed.server] as const;
+  const readers = [new Reader(bed.client), new Reader(bed.server)] as const;
+  const streamIds = ends.map(({ session }) => session.openStream({}, world.now) ?? -1);
+  const written = [0, 0];
+  const say = (who: 0 | 1): void => {
+    const from = written[who] ?? 0;
+    ends[who].session.write(streamIds[who] ?? -1, contentAt(from, 100).slice());
+    ends[who].host.touch();
+    written[who] = from + 100;
+  };
+  const talk = (forMs: number, until: () => boolean): void => {
+    for (const endsAt = world.now + forMs; world.now < endsAt && !until(); ) {
+      say(0);
+      say(1);
+      world.run({ forMs: 20, until });
+    }
+  };
+  /** How long it takes from now on until each end reads what the other has yet to write. */
+  const firstBytesMs = (): { toServer: number; toClient: number } => {
+    const startedAt = world.now;
+    const [fromClient = 0, fromServer = 0] = written;
+    const at = { toServer: Number.NaN, toClient: Number.NaN };
+    const look = (): boolean => {
+      if (Number.isNaN(at.toServer) && readers[1].readBytes > fromClient)
+        at.toServer = world.now - startedAt;
+      if (Number.isNaN(at.toClient) && readers[0].readBytes > fromServer)
+        at.toClient = world.now - startedAt;
+      return !Number.isNaN(at.toServer) && !Number.isNaN(at.toClient);
+    };
+    talk(5_000, look);
+    return at;
+  };
+  return { bed, world, nat, say, talk, written, readers, firstBytesMs };
+}
+
+describe.each([
+  ['another port', { port: true }],
+  ['another address', { port: true, address: true }],
+] as const)('a NAT that gives out %s while both ends talk', (name, change) => {
+  it('holds neither up for more than a round trip and 50 ms after the next packet', () => {
+    const { bed, world, nat, talk, firstBytesMs } = conversation(name);
+    talk(3_000, () => false);
+    // In the middle of the pause between two words.
+    world.run({ forMs: 7 });
+    nat.rebind(change);
+    const { toServer, toClient } = firstBytesMs();
+    expect(toServer).toBeLessThan(60);
+    expect(toClient).toBeLessThan(110);
+    talk(2_000, () => false);
+    expectOpen(bed);
+  });
+
+  it('holds up an answer no longer, after silence', () => {
+    const { bed, world, nat, say, talk, written, readers } = conversation(`idle ${name}`);
+    talk(3_000, () => false);
+    world.run({ forMs: 3_000 });
+    nat.rebind(change);
+    world.run({ forMs: 1_000 });
+    const startedAt = world.now;
+    say(0);
+    world.run({ until: () => readers[1].readBytes === written[0], forMs: 1_000 });
+    say(1);
+    world.run({ until: () => readers[0].readBytes === written[1], forMs: 1_000 });
+    expect(world.now - startedAt).toBeLessThan(70);
     expectOpen(bed);
   });
 });

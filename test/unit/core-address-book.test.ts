@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   AddressBook,
+  type AddressOutcome,
   type Challenge,
   hostOf,
   MAX_CANDIDATES,
@@ -63,6 +64,10 @@ class Scene {
     this.now = end;
   }
 
+  answer(data: Uint8Array): AddressOutcome {
+    return this.book.responded(data, at(this.now));
+  }
+
   challengesTo(address: string): Uint8Array[] {
     return this.sent.filter((one) => one.to === address).map((one) => one.data);
   }
@@ -102,10 +107,10 @@ describe('R-ADDRESS-1 an address that is not validated', () => {
     scene.now = RETRY_MS;
     expect(scene.challenge()).toHaveLength(1);
     const [first = new Uint8Array(0)] = scene.challengesTo(HOME);
-    expect(scene.book.responded(first)).toEqual({ type: 'validated' });
+    expect(scene.answer(first)).toEqual({ type: 'validated' });
     expect(scene.book.budgetBytes).toBe(Number.POSITIVE_INFINITY);
     expect(scene.book.nextAt).toBeUndefined();
-    expect(scene.book.responded(scene.lastTo(HOME))).toEqual({ type: 'none' });
+    expect(scene.answer(scene.lastTo(HOME))).toEqual({ type: 'none' });
   });
 
   it('gets no challenge that exceeds its budget', () => {
@@ -124,7 +129,7 @@ describe('R-ADDRESS-1 an address that is not validated', () => {
     scene.receive(HOME);
     scene.wait(10_000);
     expect(scene.sent).toHaveLength(MAX_CHALLENGES + 1);
-    expect(scene.book.responded(scene.lastTo(HOME))).toEqual({ type: 'validated' });
+    expect(scene.answer(scene.lastTo(HOME))).toEqual({ type: 'validated' });
   });
 });
 
@@ -185,11 +190,11 @@ describe('a candidate', () => {
     scene.receive('10.0.0.3:3');
     scene.wait(150);
     const [first = new Uint8Array(0)] = scene.challengesTo(AWAY);
-    expect(scene.book.responded(first)).toEqual({
+    expect(scene.answer(first)).toEqual({
       type: 'moved',
       address: AWAY,
-      since: 500,
       portOnly: false,
+      rttMs: 150,
     });
     expect([scene.book.current, scene.book.isValidated]).toEqual([AWAY, true]);
     expect(scene.book.candidateCount).toBe(0);
@@ -197,23 +202,23 @@ describe('a candidate', () => {
     expect(scene.book.budgetBytes).toBe(Number.POSITIVE_INFINITY);
     // The old address is a stranger now.
     expect(scene.book.budgetBytesOf(HOME)).toBe(0);
-    expect(scene.book.responded(scene.lastTo(HOME))).toEqual({ type: 'none' });
+    expect(scene.answer(scene.lastTo(HOME))).toEqual({ type: 'none' });
   });
 
   it('tells whether only its port is another', () => {
     const scene = new Scene();
     scene.receive('10.0.0.1:77');
     scene.challenge();
-    expect(scene.book.responded(scene.lastTo('10.0.0.1:77'))).toMatchObject({ portOnly: true });
+    expect(scene.answer(scene.lastTo('10.0.0.1:77'))).toMatchObject({ portOnly: true });
   });
 
   it('is not moved to for an answer to another challenge, or to none', () => {
     const scene = new Scene();
     scene.receive(AWAY);
     scene.challenge();
-    expect(scene.book.responded(scene.lastTo(HOME))).toEqual({ type: 'none' });
+    expect(scene.answer(scene.lastTo(HOME))).toEqual({ type: 'none' });
     for (const wrong of [new Uint8Array(8), new Uint8Array(0), scene.lastTo(AWAY).slice(0, 7)]) {
-      expect(scene.book.responded(wrong)).toEqual({ type: 'none' });
+      expect(scene.answer(wrong)).toEqual({ type: 'none' });
     }
     expect(scene.book.current).toBe(HOME);
   });
@@ -233,10 +238,10 @@ describe('a candidate', () => {
     const scene = new Scene();
     scene.receive(AWAY);
     scene.challenge();
-    scene.book.responded(scene.lastTo(HOME));
+    scene.answer(scene.lastTo(HOME));
     scene.wait(3 * SPEC_INITIAL_RTT_MS - 1);
     expect(scene.challengesTo(AWAY)).toHaveLength(MAX_CHALLENGES);
-    expect(scene.book.responded(scene.lastTo(AWAY))).toMatchObject({ type: 'moved' });
+    expect(scene.answer(scene.lastTo(AWAY))).toMatchObject({ type: 'moved' });
   });
 
   it('is asked on, and may come back at once, while the current address is silent too', () => {
@@ -254,12 +259,12 @@ describe('a candidate', () => {
     const scene = new Scene();
     scene.receive(AWAY);
     scene.challenge();
-    scene.book.responded(scene.lastTo(HOME));
+    scene.answer(scene.lastTo(HOME));
     scene.wait(3 * SPEC_INITIAL_RTT_MS);
     const last = scene.lastTo(AWAY);
     expect(scene.challengesTo(AWAY)).toHaveLength(MAX_CHALLENGES);
     expect(scene.book.candidateCount).toBe(0);
-    expect(scene.book.responded(last)).toEqual({ type: 'none' });
+    expect(scene.answer(last)).toEqual({ type: 'none' });
     scene.now += REFUSED_FOR_MS - 1;
     scene.receive(AWAY);
     expect(scene.book.candidateCount).toBe(0);
@@ -287,12 +292,59 @@ describe('a candidate', () => {
   });
 });
 
+describe('where the client most likely is', () => {
+  it('is the newest candidate, until the current address is heard', () => {
+    const scene = new Scene();
+    expect(scene.book.likelyNext).toBeUndefined();
+    scene.receive(AWAY);
+    expect(scene.book.likelyNext).toBe(AWAY);
+    scene.receive('10.0.0.3:3');
+    expect(scene.book.likelyNext).toBe('10.0.0.3:3');
+    scene.receive(HOME);
+    expect(scene.book.likelyNext).toBeUndefined();
+  });
+
+  it('is still the candidate when an older packet comes late from the current address', () => {
+    const scene = new Scene();
+    scene.receive(AWAY);
+    scene.receive(HOME, 1_200, false);
+    expect(scene.book.likelyNext).toBe(AWAY);
+  });
+
+  it('is not known once what came from the candidate comes from the current address, too', () => {
+    const scene = new Scene();
+    scene.receive(AWAY);
+    scene.book.repeated(AWAY);
+    expect(scene.book.likelyNext).toBe(AWAY);
+    scene.book.repeated(HOME);
+    expect(scene.book.likelyNext).toBeUndefined();
+  });
+
+  it('is not known once the current address has answered', () => {
+    const scene = new Scene();
+    scene.receive(AWAY);
+    scene.challenge();
+    scene.answer(scene.lastTo(HOME));
+    expect(scene.book.likelyNext).toBeUndefined();
+  });
+
+  it('is no address that was left before and is only asked', () => {
+    const scene = new Scene();
+    scene.receive(AWAY);
+    scene.challenge();
+    scene.answer(scene.lastTo(AWAY));
+    scene.book.wentSilent(at(scene.now));
+    expect(scene.book.candidateCount).toBe(1);
+    expect(scene.book.likelyNext).toBeUndefined();
+  });
+});
+
 describe('the address before the last move', () => {
   function moved(): Scene {
     const scene = new Scene();
     scene.receive(AWAY);
     scene.challenge();
-    scene.book.responded(scene.lastTo(AWAY));
+    scene.answer(scene.lastTo(AWAY));
     scene.sent.length = 0;
     return scene;
   }
@@ -313,7 +365,7 @@ describe('the address before the last move', () => {
     const scene = moved();
     scene.book.wentSilent(at(scene.now));
     scene.wait(1_000);
-    expect(scene.book.responded(scene.lastTo(HOME))).toMatchObject({
+    expect(scene.answer(scene.lastTo(HOME))).toMatchObject({
       type: 'moved',
       address: HOME,
     });
@@ -332,7 +384,7 @@ describe('the address before the last move', () => {
     scene.book.wentSilent(at(scene.now));
     scene.receive(HOME);
     scene.challenge();
-    scene.book.responded(scene.lastTo(AWAY));
+    scene.answer(scene.lastTo(AWAY));
     scene.wait(60_000);
     expect(scene.challengesTo(HOME)).toHaveLength(MAX_CHALLENGES);
   });
