@@ -17,13 +17,19 @@ export interface SessionOptions {
   readonly scheduler: SchedulerName;
   /** For datagram carriers; stream carriers bring their own. */
   readonly congestionControl: 'bbr' | 'cubic';
-  /** Receive window of the session at first, in bytes; grows up to `maxReceiveWindowBytes`. */
+  /**
+   * Receive window of the session at first, in bytes; grows up to `maxReceiveWindowBytes`, and
+   * with the windows of its streams ({@link STREAMS_PER_WINDOW}).
+   */
   readonly receiveWindowBytes: number;
   readonly maxReceiveWindowBytes: number;
   /** Likewise of each stream. */
   readonly streamReceiveWindowBytes: number;
   readonly maxStreamReceiveWindowBytes: number;
-  /** Written and not yet acknowledged: more is refused by `write`. */
+  /**
+   * Written and not yet acknowledged: more is refused by `write`, and so is what the paths could
+   * not send soon ({@link SEND_AHEAD_MS}).
+   */
   readonly sendBufferBytes: number;
   readonly streamSendBufferBytes: number;
   /** Streams that the peer may have open at a time. */
@@ -58,11 +64,11 @@ export const DEFAULT_SESSION_OPTIONS: SessionOptions = {
   ciphers: ['AES-256-GCM', 'ChaCha20-Poly1305'],
   scheduler: 'earliestArrival',
   congestionControl: 'bbr',
-  receiveWindowBytes: 2 * MIB,
-  maxReceiveWindowBytes: 32 * MIB,
+  receiveWindowBytes: 8 * MIB,
+  maxReceiveWindowBytes: 64 * MIB,
   streamReceiveWindowBytes: 2 * MIB,
-  maxStreamReceiveWindowBytes: 32 * MIB,
-  sendBufferBytes: 32 * MIB,
+  maxStreamReceiveWindowBytes: 16 * MIB,
+  sendBufferBytes: 64 * MIB,
   streamSendBufferBytes: 16 * MIB,
   maxStreamsBidi: 256,
   maxStreamsUni: 256,
@@ -106,6 +112,20 @@ export const DEFAULT_ENDPOINT_LIMITS: EndpointLimits = {
   cookieLifetimeMs: 60_000,
   takeoverIntervalMs: 1_000,
 };
+
+/**
+ * Tuning: a session's window holds so many full windows of one stream, so that a stream that nobody
+ * reads holds up no other (docs/decisions/0022-windows-and-buffers.md).
+ */
+export const STREAMS_PER_WINDOW = 4;
+/**
+ * Tuning: a stream may have waiting what the paths send in the longer of these two times, or the
+ * least number of bytes. The scheduler wants to see as much as the faster paths carry until the
+ * slowest one has delivered, which is at most a round trip's worth.
+ */
+export const SEND_AHEAD_MS = 100;
+export const SEND_AHEAD_ROUND_TRIPS = 3;
+export const MIN_SEND_AHEAD_BYTES = 256 * KIB;
 
 /** Of the control frames that wait, those that say that paths were given up; the newest. */
 export const MAX_PENDING_ABANDONS = 64;

@@ -12,7 +12,14 @@ import type { Instant, PathId } from './contract.js';
 import type { SessionError } from './errors.js';
 import type { SessionEvent } from './events.js';
 import { JoinRate } from './join-rate.js';
-import { MAX_PENDING_ABANDONS, maxPendingControlFrames, type SessionOptions } from './options.js';
+import {
+  MAX_PENDING_ABANDONS,
+  MIN_SEND_AHEAD_BYTES,
+  maxPendingControlFrames,
+  SEND_AHEAD_MS,
+  SEND_AHEAD_ROUND_TRIPS,
+  type SessionOptions,
+} from './options.js';
 import type { Path, PathStatus } from './path.js';
 import { RangeSet } from './range-set.js';
 import { SCHEDULERS, type Scheduler } from './scheduler/index.js';
@@ -260,6 +267,14 @@ export class SessionState {
       }
     }
     return longest === 0 ? 100 : longest;
+  }
+
+  /** How much of one stream may wait to be sent for the first time, in bytes. */
+  sendAheadBytes(): number {
+    let rate = 0;
+    for (const path of this.paths.values()) if (path.isUsable) rate += path.ratePerMs;
+    const aheadMs = Math.max(SEND_AHEAD_MS, SEND_AHEAD_ROUND_TRIPS * this.longestRttMs());
+    return Math.max(MIN_SEND_AHEAD_BYTES, rate * aheadMs);
   }
 
   /** Where something urgent and small should go: the active path that delivers first, or any. */

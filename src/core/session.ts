@@ -289,6 +289,7 @@ export class Session {
       control: (frame: Frame) => state.queueControl(frame),
       event: (event: SessionEvent) => state.emit(event),
       rttMs: () => state.longestRttMs(),
+      sendAheadBytes: () => state.sendAheadBytes(),
       blocks: state.blocks,
     };
     const opener = state.role === 'client' ? 0 : 1;

@@ -47,7 +47,6 @@ export {
   type RemoteForwardOptions,
 } from './remote-forward.js';
 export { checkForwardGrant } from './rules.js';
-export { TUNNEL_SESSION_OPTIONS } from './session-options.js';
 export { splice } from './splice.js';
 export { connectStdio, type StdioOptions, type StdioResult } from './stdio.js';
 export { openTunnel, type SessionSource, type Tunnel } from './tunnel.js';

@@ -7,6 +7,7 @@ import {
   RevokedError,
   SupersededError,
 } from '../../src/core/index.js';
+import { MIN_SEND_AHEAD_BYTES } from '../../src/core/options.js';
 import { Bed, type BedEnd, BulkSender, powerOn, Reader } from '../../src/sim/index.js';
 import { CARRIERS, established, runUntilRead, upload, way } from '../helpers/beds.js';
 
@@ -23,12 +24,12 @@ describe.each(CARRIERS)('over %s', (carrier) => {
       const closing = end(bed, closer);
       const other = end(bed, closer === 'client' ? 'server' : 'client');
       const reader = new Reader(other);
-      new BulkSender(closing, { bytes: 2 * MIB });
+      new BulkSender(closing, { bytes: MIN_SEND_AHEAD_BYTES });
       closing.host.command((_core, now) => closing.session.close(now));
       const bothClosed = () => bed.client.isClosed && bed.server.isClosed;
       expect(bed.world.run({ until: bothClosed, forMs: 10_000 })).toBe('done');
       expect(reader.wrongByteAt).toBe(-1);
-      expect(reader.readBytes).toBe(2 * MIB);
+      expect(reader.readBytes).toBe(MIN_SEND_AHEAD_BYTES);
       expect([bed.client.error, bed.server.error]).toEqual([undefined, undefined]);
       // The last event, also if the paths end later.
       bed.world.run({ forMs: 60_000 });

@@ -157,7 +157,7 @@ describe.each(CARRIERS)('flow control over %s', (carrier) => {
     const flowing = upload(bed, { bytes: 2 * MIB });
     const isThere = () => flowing.reader.perStream.get(flowing.sender.streamId) === 2 * MIB;
     expect(bed.world.run({ until: isThere, forMs: 10_000 })).toBe('done');
-    expect(paused.sender.writtenBytes).toBe(MIB);
+    expect(paused.sender.writtenBytes).toBeLessThan(MIB);
     expect(flowing.reader.perStream.get(paused.sender.streamId)).toBeUndefined();
     flowing.reader.read(paused.sender.streamId);
     const all = () => flowing.reader.perStream.get(paused.sender.streamId) === MIB;
@@ -168,7 +168,7 @@ describe.each(CARRIERS)('flow control over %s', (carrier) => {
 
 describe('a writer', () => {
   it('is held back at the limit while all paths are black, and goes on afterwards', () => {
-    const limit = 300_000;
+    const limit = 200_000;
     const client = { sendBufferBytes: limit, streamSendBufferBytes: limit };
     const bed = established({ seed: 'held back', client, paths: PATHS });
     for (const path of bed.paths.values()) path.set({ black: true });

@@ -4,11 +4,7 @@ import type { Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { connectInMemory, type RovingSession, UsageError } from '../../src/node/index.js';
 import { ServiceHost } from '../../src/service/index.js';
-import {
-  LocalForward,
-  TUNNEL_SESSION_OPTIONS,
-  type TunnelConnection,
-} from '../../src/tunnel/index.js';
+import { LocalForward, type TunnelConnection } from '../../src/tunnel/index.js';
 import { turns } from '../helpers/node-pair.js';
 import {
   fate,
@@ -142,10 +138,8 @@ describe('a local forward', () => {
 });
 
 describe('programs that do not read', () => {
-  const options = { client: TUNNEL_SESSION_OPTIONS, server: TUNNEL_SESSION_OPTIONS };
-
   it('hold up no other connection of their session', () =>
-    withTunnel(options, async (scene) => {
+    withTunnel({}, async (scene) => {
       const bytes = Buffer.alloc(48 * MIB);
       const flood = await scene.serve((socket) => void socket.end(bytes));
       const echoPort = await scene.serve(echo);

@@ -2,7 +2,11 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { Instant } from '../../src/core/contract.js';
 import { PeerError, UsageError, type WireCodeName } from '../../src/core/errors.js';
 import type { SessionEvent } from '../../src/core/events.js';
-import { DEFAULT_SESSION_OPTIONS, type SessionOptions } from '../../src/core/options.js';
+import {
+  DEFAULT_SESSION_OPTIONS,
+  type SessionOptions,
+  STREAMS_PER_WINDOW,
+} from '../../src/core/options.js';
 import { BlockPool } from '../../src/core/streams/send-buffer.js';
 import { type PeerLimits, StreamTable } from '../../src/core/streams/stream-table.js';
 import type { Frame } from '../../src/wire/index.js';
@@ -31,6 +35,7 @@ const PEER: PeerLimits = {
 
 let frames: Frame[] = [];
 let events: SessionEvent[] = [];
+let aheadBytes = PLENTY;
 
 function table(opener: 0 | 1, options = OPTIONS, peer: Partial<PeerLimits> = {}): StreamTable {
   const outbox = {
@@ -38,6 +43,7 @@ function table(opener: 0 | 1, options = OPTIONS, peer: Partial<PeerLimits> = {})
     control: (frame: Frame) => frames.push(frame),
     event: (event: SessionEvent) => events.push(event),
     rttMs: () => 10,
+    sendAheadBytes: () => aheadBytes,
   };
   return new StreamTable(opener, options, { ...PEER, ...peer }, outbox, NOW);
 }
@@ -45,6 +51,7 @@ function table(opener: 0 | 1, options = OPTIONS, peer: Partial<PeerLimits> = {})
 beforeEach(() => {
   frames = [];
   events = [];
+  aheadBytes = PLENTY;
 });
 
 function open(streams: StreamTable, unidirectional = false, priority = 0): number {
@@ -288,8 +295,23 @@ describe('limits that are told to the peer', () => {
     streams.received(data(1, 599, 1), NOW);
     expect(frames).toEqual([
       { type: 'maxStreamData', streamId: 1, maximum: 1_200 },
-      { type: 'maxData', maximum: 2_000 },
+      { type: 'maxData', maximum: 4_000 },
     ]);
+  });
+
+  it('the window of the session grows with those of its streams, several times as large', () => {
+    const wide = { ...OPTIONS, maxReceiveWindowBytes: 9_000, maxStreamReceiveWindowBytes: 2_400 };
+    const streams = table(0, wide);
+    streams.received(data(1, 0, 600), NOW);
+    streams.read(1, 600, NOW);
+    expect(frames).toEqual([
+      { type: 'maxData', maximum: 2_600 },
+      { type: 'maxStreamData', streamId: 1, maximum: 1_800 },
+      { type: 'maxData', maximum: 600 + STREAMS_PER_WINDOW * 1_200 },
+    ]);
+    streams.received(data(1, 600, 1_200), NOW);
+    streams.read(1, 1_200, NOW);
+    expect(frames.at(-1)).toEqual({ type: 'maxData', maximum: 1_800 + 9_000 });
   });
 });
 
@@ -371,6 +393,23 @@ describe('what may be written', () => {
     streams.acknowledged(first, 400, 500, false);
     expect(events.at(-1)).toEqual({ type: 'writable', streamId: first });
     expect(streams.write(second, new Uint8Array(1_200))).toBe(500);
+  });
+
+  it('is what the paths can send soon, and writers hear when half of that has gone', () => {
+    aheadBytes = 400;
+    const streams = table(0);
+    const id = open(streams);
+    expect(streams.write(id, new Uint8Array(1_000))).toBe(400);
+    expect(streams.write(id, new Uint8Array(1_000))).toBe(0);
+    const [send] = [...streams.streams].map((stream) => stream.send);
+    if (send === undefined) throw new Error('a stream that can be written to');
+    streams.take(send, 199);
+    expect(events).toEqual([]);
+    streams.take(send, 1);
+    expect(events).toEqual([{ type: 'writable', streamId: id }]);
+    expect(streams.write(id, new Uint8Array(1_000))).toBe(200);
+    // What has been sent and may have to be sent again counts only as buffered.
+    expect(streams.bufferedBytes).toBe(600);
   });
 
   it('is nothing on a stream that was finished, that is not there, or that only the peer sends on', () => {

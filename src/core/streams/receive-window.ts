@@ -47,6 +47,15 @@ export class ReceiveWindow {
     return this.#advertised;
   }
 
+  /** Makes the window at least so large, if it may be. Returns the new limit if there is one. */
+  growTo(bytes: number): number | undefined {
+    const window = Math.min(this.#maxWindow, bytes);
+    if (window <= this.#window) return undefined;
+    this.#window = window;
+    this.#advertised = Math.max(this.#advertised, this.#consumed + window);
+    return this.#advertised;
+  }
+
   /**
    * The application took `bytes` out. Returns the new limit if the peer should be told one now.
    *

@@ -9,7 +9,7 @@ import type { Frame } from '../../wire/index.js';
 import type { Instant } from '../contract.js';
 import { PeerError, UsageError } from '../errors.js';
 import type { SessionEvent } from '../events.js';
-import type { SessionOptions } from '../options.js';
+import { type SessionOptions, STREAMS_PER_WINDOW } from '../options.js';
 import type { Range } from '../range-set.js';
 import { ReceiveStream, ReorderBudget } from './receive-stream.js';
 import { ReceiveWindow } from './receive-window.js';
@@ -32,6 +32,8 @@ export interface Outbox {
   event(event: SessionEvent): void;
   /** The longest round trip of the paths in use, for the growth of windows. */
   rttMs(): number;
+  /** How much of one stream may wait to be sent for the first time. */
+  sendAheadBytes(): number;
   /** Memory for what is written. */
   readonly blocks: BlockPool;
 }
@@ -117,8 +119,9 @@ export class StreamTable {
     const space = Math.min(
       this.#options.streamSendBufferBytes - send.bufferedBytes,
       this.#options.sendBufferBytes - this.#bufferedTotal,
+      this.#outbox.sendAheadBytes() - send.unsentBytes,
     );
-    const taken = Math.max(0, Math.min(space, bytes.length));
+    const taken = Math.max(0, Math.min(Math.floor(space), bytes.length));
     if (taken < bytes.length) this.#refused.add(streamId);
     if (taken === 0) return 0;
     send.write(taken === bytes.length ? bytes : bytes.subarray(0, taken));
@@ -185,7 +188,14 @@ export class StreamTable {
       receive.maxData = maximum;
       this.#outbox.control({ type: 'maxStreamData', streamId, maximum });
     }
+    if (maximum !== undefined && stream.window !== undefined) this.#followWindow(stream.window);
     return bytes;
+  }
+
+  /** A stream alone shall not fill what all streams have together. */
+  #followWindow({ windowBytes }: ReceiveWindow): void {
+    const maximum = this.#window.growTo(STREAMS_PER_WINDOW * windowBytes);
+    if (maximum !== undefined) this.#outbox.control({ type: 'maxData', maximum });
   }
 
   #consumed(bytes: number, now: Instant): void {
@@ -233,6 +243,7 @@ export class StreamTable {
       if (maximum !== undefined) {
         receive.maxData = maximum;
         this.#outbox.control({ type: 'maxStreamData', streamId: stream.id, maximum });
+        this.#followWindow(window);
       }
     }
     if (heldBytes <= this.#window.windowBytes / 2) return;
@@ -306,15 +317,17 @@ export class StreamTable {
   }
 
   /**
-   * Told at half of a stream's limit, so that writes come in large pieces. Whatever makes room
+   * Told at half of a stream's limits, so that writes come in large pieces. Whatever makes room
    * makes it for all: a stream may have been refused because of what others had written.
    */
   #tellWritable(): void {
-    if (this.#closing) return;
+    if (this.#closing || this.#refused.size === 0) return;
+    const aheadBytes = this.#outbox.sendAheadBytes();
     for (const streamId of this.#refused) {
       if (this.#bufferedTotal >= this.#options.sendBufferBytes) return;
-      const buffered = this.#streams.get(streamId)?.send?.bufferedBytes ?? 0;
-      if (buffered > this.#options.streamSendBufferBytes / 2) continue;
+      const { bufferedBytes = 0, unsentBytes = 0 } = this.#streams.get(streamId)?.send ?? {};
+      if (bufferedBytes > this.#options.streamSendBufferBytes / 2) continue;
+      if (unsentBytes > aheadBytes / 2) continue;
       this.#refused.delete(streamId);
       this.#outbox.event({ type: 'writable', streamId });
     }
@@ -381,7 +394,10 @@ export class StreamTable {
   take(send: SendStream, limit: number): Piece | undefined {
     const piece = send.next(limit, this.sessionCredit);
     if (piece === undefined) return undefined;
-    if (piece.isNew) this.#sentTotal += piece.range.end - piece.range.start;
+    if (piece.isNew) {
+      this.#sentTotal += piece.range.end - piece.range.start;
+      this.#tellWritable();
+    }
     this.#queue.rotate(send);
     return { stream: send, ...piece };
   }
