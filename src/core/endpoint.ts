@@ -39,6 +39,8 @@ export type EndpointEvent =
   /** Servers: a client has proved a key and is there. Its session's events follow. */
   | { readonly type: 'accepted'; readonly session: Session; readonly entry: KeyEntry }
   | { readonly type: 'session'; readonly session: Session; readonly event: SessionEvent }
+  /** After its `closed`, when the peer knows or has had time to: nothing more is sent for it. */
+  | { readonly type: 'over'; readonly session: Session }
   /** The driver shall close this carrier; nothing more is sent on it. */
   | { readonly type: 'closeCarrier'; readonly carrierId: CarrierId };
 
@@ -354,6 +356,7 @@ export class Endpoint implements EndpointCore<EndpointEvent> {
       if (path.carrier.isStream) this.#closeCarrierOf(carrierId);
     }
     this.#context.sessionEnded(session);
+    this.#context.events.push({ type: 'over', session });
   }
 
   nextEvent(): EndpointEvent | undefined {

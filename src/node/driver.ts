@@ -31,8 +31,8 @@ const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 /** Who hears a session of the driver. */
 export interface SessionSink {
   handle(event: SessionEvent): void;
-  /** Called after each drain, for those who asked by {@link Driver.watch}. */
-  drained(): void;
+  /** The last call: nothing more is sent for the session. */
+  over(): void;
 }
 
 /** A carrier is no more: the other end, the network or this end has ended it. */
@@ -57,7 +57,7 @@ export class Driver implements Host<EndpointEvent> {
   readonly #sinks = new Map<Session, SessionSink>();
   /** Those of them that do not keep the process alive. */
   readonly #unheld = new Set<Session>();
-  readonly #watching = new Set<SessionSink>();
+  readonly #over: Session[] = [];
   readonly #closing: CarrierId[] = [];
   #isScheduled = false;
   #isClosed = false;
@@ -155,21 +155,9 @@ export class Driver implements Host<EndpointEvent> {
   }
 
   detach(session: Session): void {
-    const sink = this.#sinks.get(session);
-    if (sink !== undefined) this.#watching.delete(sink);
     this.#sinks.delete(session);
     this.#unheld.delete(session);
     if (!this.#isHeld) this.#timer?.unref();
-  }
-
-  /** Calls `sink.drained()` after each drain until {@link unwatch}. */
-  watch(sink: SessionSink): void {
-    this.#watching.add(sink);
-    this.#touch();
-  }
-
-  unwatch(sink: SessionSink): void {
-    this.#watching.delete(sink);
   }
 
   /** Closes all carriers and stops; close the sessions before. */
@@ -216,7 +204,7 @@ export class Driver implements Host<EndpointEvent> {
     if (this.#isClosed) return;
     drain(this.endpoint, this, this.now);
     for (const carrierId of this.#closing.splice(0)) this.closeCarrier(carrierId);
-    for (const sink of [...this.#watching]) sink.drained();
+    for (const session of this.#over.splice(0)) this.#sinks.get(session)?.over();
   }
 
   // What drain() calls.
@@ -231,7 +219,8 @@ export class Driver implements Host<EndpointEvent> {
       return;
     }
     try {
-      if (event.type === 'accepted') this.#onAccepted?.(event.session, event.entry);
+      if (event.type === 'over') this.#over.push(event.session);
+      else if (event.type === 'accepted') this.#onAccepted?.(event.session, event.entry);
       else this.#sinks.get(event.session)?.handle(event.event);
     } catch (error) {
       // A listener's fault: it is uncaught, as in Node's own emitters, but the drain goes on.

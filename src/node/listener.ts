@@ -22,6 +22,7 @@ import {
 import { type Address, CarrierError } from '../core/index.js';
 import { formatAddress } from './addresses.js';
 import type { Carrier } from './carriers/carrier.js';
+import { endsOf } from './carriers/socket-facts.js';
 import { TcpCarrier } from './carriers/tcp.js';
 import { WsAcceptor } from './carriers/ws.js';
 import { type Speech, speechOf } from './first-bytes.js';
@@ -289,17 +290,4 @@ function refuse(request: IncomingMessage, response: ServerResponse): void {
   request.resume();
   response.writeHead(404, { 'Content-Type': 'text/plain', Connection: 'close' });
   response.end('Not Found\n');
-}
-
-function endsOf(socket: Socket): { local: string; remote: Address } {
-  const {
-    localAddress = 'local',
-    localPort = 0,
-    remoteAddress = 'remote',
-    remotePort = 0,
-  } = socket;
-  return {
-    local: formatAddress(localAddress, localPort),
-    remote: formatAddress(remoteAddress, remotePort),
-  };
 }

@@ -131,7 +131,7 @@ export class RovingSession extends EventEmitter<RovingSessionEvents> {
     this.#driver = driver;
     this.#core = core;
     this.#streams = new SessionStreams(this, driver, core);
-    this.#sink = { handle: (event) => this.#handle(event), drained: () => this.#drained() };
+    this.#sink = { handle: (event) => this.#handle(event), over: () => this.#release() };
     this.key =
       entry === undefined
         ? undefined
@@ -374,6 +374,8 @@ export class RovingSession extends EventEmitter<RovingSessionEvents> {
       case 'established':
         publish('roving:session:established', () => ({ session: this }));
         this.emit('established');
+        // What found no room among the paths is not needed; those that did are told of next.
+        setImmediate(() => this.#closeUnused());
         return this.#streams.openPending();
       case 'path':
         return this.#path(event);
@@ -409,6 +411,7 @@ export class RovingSession extends EventEmitter<RovingSessionEvents> {
     };
     publish('roving:path:state', () => ({ session: this, change }));
     this.emit('path', change);
+    if (this.#isOver && !this.#core.hasPaths) this.#release();
   }
 
   #accept(id: number, unidirectional: boolean): void {
@@ -417,19 +420,22 @@ export class RovingSession extends EventEmitter<RovingSessionEvents> {
     if (!this.emit('stream', stream)) stream.destroy();
   }
 
-  #drained(): void {
-    if (!this.#core.isOpen || !this.#core.hasPaths) this.#release();
-  }
-
   #end(error: SessionError | undefined): void {
     this.#isOver = true;
     this.#error = error;
     this.#streams.sessionOver(error);
     for (const tell of this.#waiting.splice(0)) tell(error);
     // The carriers stay until the peer has confirmed the end, or has had time to.
-    this.#driver.watch(this.#sink);
+    if (!this.#core.hasPaths) this.#release();
     publish('roving:session:closed', () => ({ session: this, error }));
     this.emit('close', error);
+  }
+
+  #closeUnused(): void {
+    const used = new Set(this.paths.map(({ carrierId }) => carrierId));
+    for (const carrierId of this.#carriers) {
+      if (!used.has(carrierId)) this.detachCarrier(carrierId);
+    }
   }
 
   #release(): void {

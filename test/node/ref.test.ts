@@ -5,6 +5,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
+import { formatTicket } from '../../src/core/index.js';
+import { withLoopback } from '../helpers/loopback.js';
 
 const PACKAGE = new URL('../../dist/node/index.js', import.meta.url).href;
 const PRELUDE = `
@@ -14,9 +16,12 @@ const PRELUDE = `
   process.on('exit', () => console.log('end'));
 `;
 /** @returns what the process wrote by the time it ended, or said that it is still there. */
-async function run(script: string): Promise<string> {
-  const args = ['--input-type=module', '--eval', PRELUDE + script];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+async function run(script: string, prelude = PRELUDE, env = {}): Promise<string> {
+  const args = ['--input-type=module', '--eval', prelude + script];
+  const child = spawn(process.execPath, args, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, ...env },
+  });
   try {
     const [line] = (await once(child.stdout, 'data')) as [Buffer];
     expect(child.exitCode === null || child.exitCode === 0).toBe(true);
@@ -58,5 +63,23 @@ describe('the process', () => {
 
   it('ends after a session was closed', async () => {
     expect(await run('await client.close();')).toBe('end');
+  });
+});
+
+/** A client of a server in another process, over a real socket. */
+const CONNECT = `
+  import { connect } from ${JSON.stringify(PACKAGE)};
+  const session = await connect(process.env.TICKET, { carriers: [process.env.CARRIER] });
+  process.on('exit', () => console.log('end'));
+`;
+
+describe.each(['udp', 'tcp'])('a process with a session over %s', (carrier) => {
+  it('ends while its session is unref’ed, and goes on while it is not', async () => {
+    await withLoopback(async ({ ticket }) => {
+      const env = { TICKET: formatTicket(ticket), CARRIER: carrier };
+      expect(await run(`session.unref(); ${WATCH}`, CONNECT, env)).toBe('end');
+      expect(await run(WATCH, CONNECT, env)).toBe('still here');
+      expect(await run('await session.close();', CONNECT, env)).toBe('end');
+    });
   });
 });

@@ -15,6 +15,7 @@ import { type Address, assert, CarrierError } from '../../core/index.js';
 import { formatAddress } from '../addresses.js';
 import { type Carrier, type CarrierSink, joinChunks } from './carrier.js';
 import { adopt, type Inlet, onread, readInto } from './shared-buffer.js';
+import { carrierError, endsOf } from './socket-facts.js';
 
 const KIB = 1024;
 /**
@@ -321,19 +322,8 @@ function gather(chunks: readonly Uint8Array[]): Uint8Array[] {
   return parts;
 }
 
-function carrierError(error: Error): CarrierError {
-  if (error instanceof CarrierError) return error;
-  const systemCode = (error as NodeJS.ErrnoException).code;
-  return new CarrierError(error.message, { systemCode, cause: error });
-}
-
 function endOf(socket: Duplex, end: 'local' | 'remote'): Address {
-  if (!(socket instanceof Socket)) return `${end}:0`;
-  const [host, port] =
-    end === 'local'
-      ? [socket.localAddress, socket.localPort]
-      : [socket.remoteAddress, socket.remotePort];
-  return formatAddress(host ?? end, port ?? 0);
+  return socket instanceof Socket ? endsOf(socket)[end] : `${end}:0`;
 }
 
 /** The same memory; the layers below must not meet a Buffer, whose `slice` does not copy. */

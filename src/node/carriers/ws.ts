@@ -14,6 +14,7 @@ import { formatAddress } from '../addresses.js';
 import { withDeadline } from '../deadline.js';
 import { dialThroughProxy } from '../proxy.js';
 import { type Carrier, type CarrierSink, joinChunks } from './carrier.js';
+import { carrierError, endsOf } from './socket-facts.js';
 
 const KIB = 1024;
 /** Sent and not yet taken by the kernel, in bytes: what may be granted at a time. */
@@ -147,7 +148,7 @@ function openClient(
       const remote = proxied === undefined ? ends.remote : formatAddress(hostOf(url), portOf(url));
       socket.once('open', () => {
         stop();
-        resolve(new WsCarrier(socket, { ...ends, remote }));
+        resolve(new WsCarrier(socket, { ...ends, remote, connection: response.socket }));
       });
     });
     if (signal.aborted) aborted();
@@ -358,26 +359,6 @@ export class WsCarrier implements Carrier {
     if (this.#immediate !== undefined) clearImmediate(this.#immediate);
     this.#immediate = undefined;
   }
-}
-
-function carrierError(error: Error): CarrierError {
-  if (error instanceof CarrierError) return error;
-  const systemCode = (error as NodeJS.ErrnoException).code;
-  return new CarrierError(error.message, { systemCode, cause: error });
-}
-
-function endsOf(socket: Socket): WsCarrierOptions {
-  const {
-    localAddress = 'local',
-    localPort = 0,
-    remoteAddress = 'remote',
-    remotePort = 0,
-  } = socket;
-  return {
-    local: formatAddress(localAddress, localPort),
-    remote: formatAddress(remoteAddress, remotePort),
-    connection: socket,
-  };
 }
 
 /** Turns upgrade requests of an HTTP server into carriers. */
