@@ -25,6 +25,7 @@ import {
   type CipherName,
   type CryptoProvider,
 } from '../crypto/provider.js';
+import { tookFreshMemory } from './young-memory.js';
 
 const X25519_BYTES = 32;
 
@@ -66,6 +67,7 @@ class NodeAead implements Aead {
     const cipher = createCipheriv(this.#algorithm, this.#key, nonce, TAG_LENGTH);
     cipher.setAAD(aad);
     const sealed: Uint8Array[] = [];
+    let totalBytes = 0;
     let gatheredBytes = 0;
     const flush = () => {
       if (gatheredBytes === 0) return;
@@ -73,6 +75,7 @@ class NodeAead implements Aead {
       gatheredBytes = 0;
     };
     for (const chunk of plaintext) {
+      totalBytes += chunk.length;
       const gather = plaintext.length > 1 && chunk.length <= GATHER_CHUNK_BYTES;
       if (!gather || gatheredBytes + chunk.length > GATHER_BYTES) flush();
       if (gather) {
@@ -84,6 +87,7 @@ class NodeAead implements Aead {
     }
     flush();
     cipher.final();
+    tookFreshMemory(totalBytes);
     sealed.push(plain(cipher.getAuthTag()));
     return sealed;
   }
@@ -96,6 +100,7 @@ class NodeAead implements Aead {
     decipher.setAAD(aad);
     decipher.setAuthTag(sealed.subarray(length));
     const plaintext = decipher.update(sealed.subarray(0, length));
+    tookFreshMemory(length);
     try {
       decipher.final();
     } catch {

@@ -22,6 +22,7 @@ import {
   type CryptoProvider,
 } from '../crypto/provider.js';
 import { nodeCrypto } from './crypto.js';
+import { tookFreshMemory } from './young-memory.js';
 
 /** `0`, `off`, `no` or `false` in this variable: {@link nativeCrypto} answers `undefined`. */
 export const NATIVE_CRYPTO_VARIABLE = 'ROVING_NATIVE_CRYPTO';
@@ -145,6 +146,7 @@ function check(done: number): void {
 
 /** Memory that is not cleared: all of it is written before anybody reads it. */
 function fresh(length: number): Uint8Array {
+  tookFreshMemory(length);
   const buffer = Buffer.allocUnsafeSlow(length);
   return new Uint8Array(buffer.buffer, buffer.byteOffset, length);
 }
