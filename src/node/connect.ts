@@ -17,9 +17,10 @@ import type { WsTlsOptions } from './carriers/ws.js';
 import { dialWith } from './dial.js';
 import { Driver } from './driver.js';
 import { localAddresses, usualLocalAddress } from './interfaces.js';
-import { type Dial, type FoundRoutes, PathManager, type RouteReport } from './path-manager.js';
+import { type FoundRoutes, PathManager } from './path-manager.js';
 import { proxyFor } from './proxy.js';
 import { ServerResolver } from './resolver.js';
+import type { Dial, RouteReport } from './route-keeper.js';
 import { planRoutes, ROUTE_CARRIERS, type RouteCarrier, routeKey } from './routes.js';
 import { parseServerAddress, type ServerAddress } from './server-address.js';
 import { RovingSession } from './session.js';
@@ -32,7 +33,10 @@ export interface ConnectOptions extends Partial<SessionOptions> {
   readonly carriers?: readonly RouteCarrier[];
   /** Local addresses or names of interfaces; all that can reach the server. */
   readonly paths?: readonly string[];
-  /** The proxy for TCP and WebSocket, as a URL; the environment's, beside the direct ways. */
+  /**
+   * The only way for TCP and WebSocket, a proxy's URL; from each of `paths`, if given. If absent, the
+   * environment's proxy beside the direct ways, unless `paths` are given.
+   */
   readonly via?: string;
   /** What is trusted in `wss:` connections, beside what Node trusts. */
   readonly tls?: WsTlsOptions;

@@ -4,8 +4,8 @@ import { formatAddress } from './addresses.js';
 import { dialTcp, TcpCarrier } from './carriers/tcp.js';
 import { openUdp } from './carriers/udp.js';
 import { dialWs, type WsTlsOptions } from './carriers/ws.js';
-import type { Dial } from './path-manager.js';
 import { dialThroughProxy } from './proxy.js';
+import type { Dial } from './route-keeper.js';
 import type { Route } from './routes.js';
 
 /** Connects routes with real sockets. */

@@ -96,7 +96,6 @@ export {
   type TcpListener,
 } from './listener.js';
 export { bestCrypto, NATIVE_CRYPTO_VARIABLE, nativeCrypto } from './native-crypto.js';
-export type { Dial, Dialled, RouteReport } from './path-manager.js';
 export {
   PrivateFileError,
   type PrivateFileErrorCode,
@@ -104,6 +103,7 @@ export {
   writePrivateFile,
 } from './private-file.js';
 export { dialThroughProxy, type ProxyDialOptions, proxyFor, redactProxy } from './proxy.js';
+export type { Dial, Dialled, RouteReport } from './route-keeper.js';
 export { ROUTE_CARRIERS, type Route, type RouteCarrier } from './routes.js';
 export {
   CLOSE_TIMEOUT_MS,

@@ -110,6 +110,15 @@ export function redactProxy(proxyUrl: string): string {
   }
 }
 
+/** The host of a proxy, without brackets; empty if its address makes no sense. */
+export function proxyHost(proxyUrl: string): string {
+  try {
+    return parseProxy(proxyUrl).host;
+  } catch {
+    return '';
+  }
+}
+
 function parseProxy(text: string): Proxy {
   let url: URL;
   try {

@@ -7,7 +7,7 @@
 
 import { isIP } from 'node:net';
 import { isLoopback, type LocalAddress } from './interfaces.js';
-import { redactProxy } from './proxy.js';
+import { proxyHost, redactProxy } from './proxy.js';
 import type { ResolvedAddress, ServerAddress } from './server-address.js';
 
 /** The carriers of real networks. */
@@ -77,11 +77,11 @@ export function planRoutes(question: RouteQuestion): Route[] {
   for (const { server, resolved } of question.servers) {
     const proxy = question.proxyFor(server);
     if (proxy.url !== '' && (proxy.isOnly || question.paths === undefined)) {
-      const { host, port } = server;
-      if (server.kind === 'url') {
-        add({ carrier: 'ws', local: undefined, host, port, url: server.url, via: proxy.url });
-      } else {
-        add({ carrier: 'tcp', local: undefined, host, port, via: proxy.url });
+      for (const local of proxyLocals(proxy.url, locals, question)) {
+        const { host, port } = server;
+        const carrier = server.kind === 'url' ? 'ws' : 'tcp';
+        const url = server.kind === 'url' ? { url: server.url } : {};
+        add({ carrier, local, host, port, ...url, via: proxy.url });
       }
     }
     if (!proxy.isOnly) addDirect(server, resolved, locals, question, add);
@@ -137,6 +137,22 @@ function addDirect(
       add({ carrier: 'tcp', local, host, port });
     }
   }
+}
+
+/** From where a proxy is dialled: the system's choice, unless paths were asked for. */
+function proxyLocals(
+  proxy: string,
+  locals: readonly LocalAddress[],
+  { paths }: RouteQuestion,
+): readonly (string | undefined)[] {
+  if (paths === undefined) return [undefined];
+  const address = proxyHost(proxy);
+  const family = isIP(address);
+  // What the name of a proxy resolves to is the dialler's affair.
+  const reaching = locals.filter((one) => {
+    return family === 0 || canReach(one, { address, family: family === 6 ? 6 : 4 });
+  });
+  return reaching.map((one) => one.address);
 }
 
 /** An address that was asked for by name is tried even if no interface has it yet. */

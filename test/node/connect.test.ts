@@ -4,7 +4,7 @@ import { createConnection, createServer as createTcpServer, type Socket } from '
 import { describe, expect, it } from 'vitest';
 import { dialWith } from '../../src/node/dial.js';
 import { connect, pathsOf, type RovingStream } from '../../src/node/index.js';
-import type { Dial } from '../../src/node/path-manager.js';
+import type { Dial } from '../../src/node/route-keeper.js';
 import { pathsBecome, withLoopback } from '../helpers/loopback.js';
 import { collect } from '../helpers/node-pair.js';
 

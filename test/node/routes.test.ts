@@ -77,6 +77,20 @@ describe('routes', () => {
     expect(only).toEqual([`tcp * 203.0.113.1 7600 ${url}`]);
   });
 
+  it('through a proxy that is the only way lead from the paths that were asked for', () => {
+    const through = (url: string, paths: string[]) =>
+      plan({ paths, proxyFor: () => ({ url, isOnly: true }) });
+    const named = 'http://proxy.example:3128';
+    expect(through(named, ['lte0', '192.0.2.99'])).toEqual([
+      `tcp 198.51.100.7 203.0.113.1 7600 ${named}`,
+      `tcp 192.0.2.99 203.0.113.1 7600 ${named}`,
+    ]);
+    const literal = 'socks5://192.0.2.1:1080';
+    expect(through(literal, ['wlan0'])).toEqual([`tcp 192.0.2.7 203.0.113.1 7600 ${literal}`]);
+    expect(through(literal, ['eth7'])).toEqual([]);
+    expect(through('socks5://127.0.0.1:1080', ['lte0'])).toEqual([]);
+  });
+
   it('to a WebSocket address are WebSockets', () => {
     const server = parseServerAddress('wss://example.net/roving');
     const resolved = [{ address: '2001:db8::1', family: 6 }] as const;
