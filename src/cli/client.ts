@@ -17,6 +17,7 @@ import {
 import { parseDuration } from './arguments.js';
 import { EXIT } from './exit-codes.js';
 import { CliError } from './failure.js';
+import { formatCount } from './format.js';
 import { configureLog, logger } from './log.js';
 import type { ClientOptionValues, SessionOptionValues } from './program-options.js';
 import { stopSignal } from './signals.js';
@@ -86,7 +87,7 @@ export class Client {
     noteSession(session);
     this.#trace?.follow(session);
     const { log } = this;
-    log.info('connected: {paths} paths so far', { paths: session.paths.length });
+    log.info('connected: {paths} so far', { paths: formatCount(session.paths.length, 'path') });
     session.on('path', ({ pathId, state, reason, local }) => {
       log.info('path {pathId} ({local}) is {state}: {reason}', { pathId, local, state, reason });
     });

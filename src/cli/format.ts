@@ -53,6 +53,11 @@ export function formatDuration(ms: number): string {
   return shown.map(([count, unit]) => `${count} ${unit}`).join(' ');
 }
 
+/** `1 file`, `2 files`. */
+export function formatCount(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`;
+}
+
 /** Rows in columns, two blanks apart; numbers may be padded by the caller. */
 export function formatTable(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];

@@ -30,6 +30,7 @@ export class LastingSession {
   readonly #ended: Promise<never>;
   #fail: (error: unknown) => void = () => undefined;
   #current: Promise<RovingSession>;
+  #isStopped = false;
 
   private constructor(
     client: Client,
@@ -67,8 +68,14 @@ export class LastingSession {
     return this.#ended;
   }
 
+  /** Nobody wants a session any more: the end of this one is none to speak of. */
+  stop(): void {
+    this.#isStopped = true;
+  }
+
   #follow(session: RovingSession): void {
     session.once('close', (error) => {
+      if (this.#isStopped) return;
       if (this.#client.signal.aborted) return this.#fail(this.#client.signal.reason);
       if (isFinal(error)) return this.#fail(error);
       this.#client.log.warning('the session is gone, connecting anew: {reason}', {

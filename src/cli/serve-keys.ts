@@ -18,6 +18,7 @@ import { formatHostPort, parseHostPort } from './arguments.js';
 import { ensureRunFolder } from './control/run-folder.js';
 import { EXIT } from './exit-codes.js';
 import { CliError } from './failure.js';
+import { formatCount } from './format.js';
 
 /** Keys, and what is to be done with them once the server listens and when it ends. */
 export interface ServeKeys {
@@ -38,7 +39,7 @@ export async function keysFromFile(
   const store = await openStore(path, log, onRevoked);
   const count = store.keys.length;
   if (count === 0) log.warning('the key file holds no key that is good: nobody can come in');
-  else log.info('{count} keys in {path}', { count, path });
+  else log.info('{count} in {path}', { count: formatCount(count, 'key'), path });
   return {
     keyRing: store.keyRing,
     reload: () => store.reload(),

@@ -38,6 +38,7 @@ export interface BenchProgress {
 
 export interface PathShare {
   readonly pathId: PathId;
+  readonly carrier: PathInfo['carrier'];
   readonly local: string;
   readonly remote: string | undefined;
   /** Of the bytes that went in this direction, 0 to 1. */
@@ -74,9 +75,12 @@ export interface BenchResult {
   };
   readonly paths: readonly {
     readonly pathId: PathId;
+    readonly carrier: PathInfo['carrier'];
     readonly local: string;
     readonly remote: string | undefined;
     readonly state: string;
+    /** It carries data only while no better path does. */
+    readonly isBackup: boolean;
     readonly smoothedRttMs: number;
     readonly minRttMs: number;
     readonly lostPackets: number;
@@ -104,9 +108,11 @@ export async function measureSession(
   return { download, upload, latency: { idle, loaded }, paths: session.paths.map(describePath) };
 }
 
-function describePath({ pathId, local, remote, state, statistics }: PathInfo) {
+function describePath({ statistics, ...path }: PathInfo) {
+  const { pathId, carrier, local, remote, state, isBackup } = path;
   const { smoothedRttMs, minRttMs, lostPackets, sentPackets } = statistics;
-  return { pathId, local, remote, state, smoothedRttMs, minRttMs, lostPackets, sentPackets };
+  const figures = { smoothedRttMs, minRttMs, lostPackets, sentPackets };
+  return { pathId, carrier, local, remote, state, isBackup, ...figures };
 }
 
 type OnProgress = (progress: BenchProgress) => void;
@@ -247,9 +253,9 @@ class Shares {
   }
 
   #rows() {
-    return this.#session.paths.map(({ pathId, local, remote, statistics }) => {
+    return this.#session.paths.map(({ pathId, carrier, local, remote, statistics }) => {
       const bytes = statistics[this.#counter] - (this.#before.get(pathId) ?? 0);
-      return { pathId, local, remote, bytes };
+      return { pathId, carrier, local, remote, bytes };
     });
   }
 }

@@ -131,7 +131,7 @@ describe('roving cp', () => {
 
     const missing = await bench.run(['cp', '--ticket', ticket, 'nothing', 'remote:']);
     expect(missing).toMatchObject({
-      code: 74,
+      code: 66,
       stderr: expect.stringContaining('nothing was not copied'),
     });
     const outside = await bench.run(['cp', '--ticket', ticket, 'photos', 'remote:../x']);

@@ -80,13 +80,13 @@ function describe({ download, upload, latency, paths }: BenchResult): string {
     `${one.answered}/${one.sent}`,
   ]);
   const percent = (share: number | undefined) => `${((share ?? 0) * 100).toFixed(0)} %`;
-  const shares = paths.map(({ pathId, local, remote, state, smoothedRttMs, minRttMs }) => [
-    `${local} > ${remote ?? '?'}`,
-    formatMs(smoothedRttMs),
-    formatMs(minRttMs),
-    percent(download.shares.find((one) => one.pathId === pathId)?.share),
-    percent(upload.shares.find((one) => one.pathId === pathId)?.share),
-    state,
+  const shares = paths.map((path) => [
+    `${path.carrier.padEnd(3)} ${path.local} > ${path.remote ?? '?'}`,
+    formatMs(path.smoothedRttMs),
+    formatMs(path.minRttMs),
+    percent(download.shares.find((one) => one.pathId === path.pathId)?.share),
+    percent(upload.shares.find((one) => one.pathId === path.pathId)?.share),
+    path.isBackup && path.state === 'active' ? 'backup' : path.state,
   ]);
   return [
     formatTable([['', 'GOODPUT', 'BYTES', 'LONGEST GAP'], ...rates]),

@@ -12,7 +12,7 @@ import type { RovingSession } from '../../node/index.js';
 import { type Client, withClient } from '../client.js';
 import { EXIT } from '../exit-codes.js';
 import { CliError, failUsage } from '../failure.js';
-import { formatBytes, formatDuration, formatRate, printable } from '../format.js';
+import { formatBytes, formatCount, formatDuration, formatRate, printable } from '../format.js';
 import { LiveLines, pathLines, progressBar, wantsLive } from '../live.js';
 import { PathMeter } from '../meter.js';
 import { note, printJson } from '../output.js';
@@ -133,14 +133,15 @@ function tell(result: CopyResult, values: CopyValues, progress: Progress): void 
       process.stderr.write(`roving: ${printable(path)} was not copied: ${message}\n`);
     }
   }
+  const there = result.resumedBytes === 0 ? '' : `, ${formatBytes(result.resumedBytes)} were there`;
   const rest = skippedCount === 0 ? '' : `, ${skippedCount} left out`;
-  note(`${result.files} files, ${formatBytes(result.bytes)} in ${progress.time()}${rest}`);
+  const files = formatCount(result.files, 'file');
+  note(`${files}, ${formatBytes(result.bytes)} in ${progress.time()}${there}${rest}`);
   if (failedCount === 0) return;
-  throw new CliError(
-    EXIT.IO,
-    `${failedCount} of the files and folders were not copied`,
-    'ERR_COPY',
-  );
+  // What was asked for is not there at all: that is another thing than a copy with holes.
+  const isMissing = result.files === 0 && failed.every(({ code }) => code === 'ENOENT');
+  const what = formatCount(failedCount, 'file or folder was', 'files and folders were');
+  throw new CliError(isMissing ? EXIT.NO_INPUT : EXIT.IO, `${what} not copied`, 'ERR_COPY');
 }
 
 /** Where the copy is, for a terminal and for `roving status`. */

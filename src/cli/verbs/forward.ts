@@ -66,6 +66,7 @@ export async function forwardVerb(values: ForwardValues): Promise<void> {
         stopStatus();
       }
     } finally {
+      lasting.stop();
       forwards.close();
     }
   }).catch((error: unknown) => {

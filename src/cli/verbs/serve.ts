@@ -12,6 +12,7 @@ import { takeInheritedSockets } from '../activation.js';
 import { DEFAULT_PORT, parseHostPort, parseTicketAddress } from '../arguments.js';
 import { sessionOptions } from '../client.js';
 import { failUsage } from '../failure.js';
+import { formatCount } from '../format.js';
 import { parseGrants } from '../grants.js';
 import { configureLog, logger } from '../log.js';
 import { announce } from '../output.js';
@@ -66,7 +67,9 @@ export async function serve(values: ServeValues): Promise<void> {
     );
     announce(`ready ${describePlaces(running, places)}`);
     await untilStopped(signal);
-    log.info('stopping: {count} sessions are told', { count: running.sessions.size });
+    log.info('stopping: {count} to be told', {
+      count: formatCount(running.sessions.size, 'session'),
+    });
     stopStatus();
   } finally {
     process.off('SIGHUP', reload);
@@ -130,7 +133,11 @@ async function readTls({ tlsCert, tlsKey }: TlsValues): Promise<Pick<ListenOptio
 /** Certificates are renewed every few weeks: the new one holds for those who come from now on. */
 function renewTls(server: RovingServer, values: TlsValues, log: Logger): void {
   readTls(values)
-    .then(({ tls }) => tls && server.setTls(tls))
+    .then(({ tls }) => {
+      if (tls === undefined) return;
+      server.setTls(tls);
+      log.info('certificate read again');
+    })
     .catch((error: Error) => log.error('the certificate stays as it was: {error}', { error }));
 }
 

@@ -1,7 +1,7 @@
 /** `roving status`: what the servers and clients of this user are doing. @module */
 
 import { askAll } from '../control/control-client.js';
-import { formatBytes, formatDuration, printable } from '../format.js';
+import { formatBytes, formatCount, formatDuration, printable } from '../format.js';
 import { pathLines } from '../live.js';
 import { note, print, printJson } from '../output.js';
 import type { LogOptionValues } from '../program-options.js';
@@ -37,7 +37,7 @@ function describeSession(session: SessionReport): string[] {
   const who = session.key === null ? 'session' : `session of key ${printable(session.key)}`;
   const since = formatDuration(Date.now() - session.startedAtMs);
   const head =
-    `  ${who}, for ${since}: ${session.streams} streams, ` +
+    `  ${who}, for ${since}: ${formatCount(session.streams, 'stream')}, ` +
     `${formatBytes(session.bufferedBytes)} under way`;
   return [head, ...pathLines(session.paths).map((line) => `    ${line}`)];
 }
