@@ -44,7 +44,7 @@ async function withServer(
 }
 
 describe('a copy over real sockets', () => {
-  it('goes on after the client was killed, at a server that has not noticed', () =>
+  it('T40 goes on after the client was killed, at a server that has not noticed', () =>
     withCopyRig(({ served, own }) =>
       withLoopback(async ({ server, ticket, connect: joinServer }) => {
         const host = new ServiceHost([filesService()]);
