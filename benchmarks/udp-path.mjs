@@ -1,5 +1,6 @@
-// One UDP path on loopback: the library, plain `dgram` that sends packets of the same size sealed by
-// Node's crypto, and the stream of `udx-native` if it is installed (`npm i --no-save udx-native`).
+// One UDP path on loopback: the library, beside plain `dgram` that sends packets of the same size sealed
+// by Node's crypto, with datagrams as an Ethernet takes them and as loopback does; and the stream of
+// `udx-native` if it is installed (`npm i --no-save udx-native`).
 //
 //   npm run build && node benchmarks/udp-path.mjs [SECONDS] [ROUNDS]
 //
@@ -12,13 +13,14 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { KeyRing } from '../dist/core/index.js';
-import { connect, createServer } from '../dist/node/index.js';
+import { createServer, Driver, openUdp, RovingSession } from '../dist/node/index.js';
 
 const HOST = '127.0.0.1';
-const PACKET_BYTES = 1_200;
+/** An Ethernet's MTU without the headers of IPv4 and UDP; and what is hoped for on loopback. */
+const ETHERNET_BYTES = 1_472;
+const LOOPBACK_BYTES = 16_384;
 const TAG_BYTES = 16;
 const HEADER_BYTES = 8;
-const PAYLOAD_BYTES = PACKET_BYTES - TAG_BYTES - HEADER_BYTES;
 /** Packets under way at a time, and how many are acknowledged at once. */
 const WINDOW = 512;
 const ACK_EVERY = 16;
@@ -33,7 +35,7 @@ const nonceOf = (number) => {
 };
 
 /** What an application's own transport would do at least, with the same cipher and packet size. */
-const plain = {
+const plain = (packetBytes) => ({
   async receive(count) {
     const socket = createSocket('udp4').bind(0, HOST);
     await once(socket, 'listening');
@@ -58,7 +60,7 @@ const plain = {
     socket.connect(port, HOST);
     await once(socket, 'connect');
     socket.setSendBufferSize(BUFFER_BYTES);
-    const payload = randomBytes(PAYLOAD_BYTES);
+    const payload = randomBytes(packetBytes - TAG_BYTES - HEADER_BYTES);
     let next = 1;
     let acknowledged = 0;
     let heardAt = performance.now();
@@ -82,11 +84,11 @@ const plain = {
     };
     turn();
   },
-};
+});
 
 const keyId = Buffer.alloc(8, 1);
 const secret = Buffer.alloc(32, 2);
-const roving = {
+const roving = (maxDatagramBytes) => ({
   async receive(count) {
     const keys = new KeyRing(Buffer.alloc(32, 3), Buffer.alloc(32, 4));
     keys.add({ keyId, secret, name: 'bench', grants: [] });
@@ -98,14 +100,18 @@ const roving = {
   },
   async send({ address, doorKey }) {
     const ticket = { keyId, secret, doorKey: Buffer.from(doorKey, 'hex'), addresses: [address] };
-    const session = await connect(ticket, { carriers: ['udp'] });
+    const driver = new Driver();
+    const core = driver.command((endpoint, now) => endpoint.connect(ticket, {}, now));
+    const session = new RovingSession(driver, core);
+    session.addPath(await openUdp({ remote: address, maxDatagramBytes }), address);
+    await once(session, 'established');
     pump(session.openStream({ unidirectional: true }));
     return () => {
       const [path] = session.paths;
       return JSON.stringify(path?.statistics);
     };
   },
-};
+});
 
 const udx = {
   async receive(count) {
@@ -132,7 +138,23 @@ const udx = {
   },
 };
 
-const ways = { plain, roving, udx };
+const ways = {
+  'plain-ethernet': plain(ETHERNET_BYTES),
+  'roving-ethernet': roving(ETHERNET_BYTES),
+  'plain-loopback': plain(LOOPBACK_BYTES),
+  'roving-loopback': roving(LOOPBACK_BYTES),
+  udx,
+};
+const TITLES = {
+  'plain-ethernet': `plain dgram, ${ETHERNET_BYTES} bytes sealed by node:crypto`,
+  'roving-ethernet': `Roving, datagrams of ${ETHERNET_BYTES} bytes`,
+  'plain-loopback': `plain dgram, ${LOOPBACK_BYTES} bytes sealed by node:crypto`,
+  'roving-loopback': `Roving, datagrams of ${LOOPBACK_BYTES} bytes`,
+  udx: 'udx-native, one stream, not encrypted',
+};
+/** What each is compared with. */
+const peerOf = (name) => (name.endsWith('-loopback') ? 'plain-loopback' : 'plain-ethernet');
+
 
 /** Writes for ever, as the stream allows. */
 function pump(stream) {
@@ -204,29 +226,24 @@ async function measure(way, seconds) {
 const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
 
 async function main(seconds, rounds) {
-  const names = ['plain', 'roving'];
+  const names = Object.keys(ways);
   const hasUdx = await import('udx-native').then(
     () => true,
     () => false,
   );
-  if (hasUdx) names.push('udx');
+  if (!hasUdx) names.pop();
   const results = Object.fromEntries(names.map((name) => [name, []]));
   for (let round = 0; round < rounds; round++) {
     for (const name of names) results[name].push(await measure(name, seconds));
   }
-  const titles = {
-    plain: `plain dgram, ${PACKET_BYTES} bytes sealed by node:crypto`,
-    roving: 'Roving, one UDP path',
-    udx: 'udx-native, one stream, not encrypted',
-  };
   console.log('way | MB/s | CPU s/GB, sender | CPU s/GB, receiver | MB/s against plain, pairwise');
   for (const name of names) {
     const rows = results[name];
-    const ratios = rows.map((row, i) => row.rate / results.plain[i].rate);
+    const ratios = rows.map((row, i) => row.rate / results[peerOf(name)][i].rate);
     const of = (field) => median(rows.map((row) => row[field]));
     console.log(
       [
-        titles[name],
+        TITLES[name],
         of('rate').toFixed(0),
         of('send').toFixed(2),
         of('receive').toFixed(2),
