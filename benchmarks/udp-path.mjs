@@ -155,7 +155,6 @@ const TITLES = {
 /** What each is compared with. */
 const peerOf = (name) => (name.endsWith('-loopback') ? 'plain-loopback' : 'plain-ethernet');
 
-
 /** Writes for ever, as the stream allows. */
 function pump(stream) {
   stream.on('error', () => undefined);

@@ -370,7 +370,7 @@ function account(
     for (const { range } of draft.pieces) path.counters.reinjectedBytes += range.end - range.start;
   }
   const rateMark = path.rate.mark(path.recovery.inFlightBytes, now);
-  if (path.ahead !== undefined && !isCopy) for (const one of draft.pieces) path.ahead.add(one);
+  if (path.ahead !== undefined) for (const one of draft.pieces) path.ahead.add(one);
   path.recovery.sent({
     number: path.recovery.nextNumber,
     sentAt: now,

@@ -24,6 +24,8 @@ const ACK_PACKET_BYTES = MIN_DATAGRAM_BYTES;
 const MIN_CARRIER_SPACE_BYTES = 1_024;
 /** Data is sent again for the tail's sake only if that wins at least this much. */
 const REINJECT_MIN_GAIN_MS = 5;
+/** After so long without a sign of life on its path, data is also sent along with a probe of another one. */
+const DOUBT_AFTER_SILENCE_MS = 2_000;
 /** Pieces of data waiting to be copied to one path. */
 const MAX_COPIES = 1_024;
 const PING: Frame = { type: 'ping' };
@@ -297,11 +299,30 @@ function nextData(session: SessionState, now: Instant): Built | undefined {
   const path = paths.find((one) => one.id === choice.pathId);
   if (path === undefined) return undefined;
   session.lastPathId = path.id;
+  const silenceMs = now - Math.max(path.lastReceivedAt, path.lastSentAt);
   const built = buildPacket(session, path, { control: true, data: true }, now);
+  if (built !== undefined && silenceMs > DOUBT_AFTER_SILENCE_MS) probeAnother(session, path);
   for (const other of paths) {
     if (built !== undefined && choice.copies.includes(other.id)) queueCopies(other, built.pieces);
   }
   return built;
+}
+
+/**
+ * Whoever breaks a long silence may have moved meanwhile, or the path may have died of it. Nothing
+ * tells before a round trip has passed, and the probe carries a copy of the data
+ * (protocol.md#silence).
+ */
+function probeAnother(session: SessionState, path: Path): void {
+  let best: Path | undefined;
+  for (const other of session.openPaths()) {
+    if (other === path || !other.isHealthy) continue;
+    // A path of the same carrier would suffer the same fate.
+    const isOtherKind = other.carrier.isStream !== path.carrier.isStream;
+    if (!isOtherKind) continue;
+    if (best === undefined || other.rtt.smoothedRttMs < best.rtt.smoothedRttMs) best = other;
+  }
+  if (best !== undefined) best.health.probesWanted = Math.max(1, best.health.probesWanted);
 }
 
 /** Paths that may carry data: the healthy ones; failing them those in doubt, or being joined. */

@@ -1,7 +1,9 @@
 /** Addresses that change and machines that sleep, while the session goes on. */
 import { describe, expect, it } from 'vitest';
+import type { PathId } from '../../src/core/index.js';
 import {
   applyFault,
+  type BedEnd,
   contentAt,
   dropAll,
   Middlebox,
@@ -160,6 +162,44 @@ describe.each([
     say(1);
     world.run({ until: () => readers[0].readBytes === written[1], forMs: 1_000 });
     expect(world.now - startedAt).toBeLessThan(70);
+    expectOpen(bed);
+  });
+});
+
+describe('a session over TCP, with UDP as backup, behind a NAT that gives out another address', () => {
+  it('holds up the first word after silence, and its answer, as UDP alone would', () => {
+    const world = new World({ seed: 'both' });
+    const nats = [new Nat(world), new Nat(world)] as const;
+    const paths = [
+      way('tcp', 'tcp', '10/60', { boxes: [nats[0]] }),
+      way('udp', 'udp', '10/60', { boxes: [nats[1]] }),
+    ];
+    const bed = established({ seed: 1, world, paths });
+    world.run({ forMs: 500 });
+    const { client, server } = bed;
+    const backup = client.session.paths().find(({ carrier }) => carrier === 'udp');
+    expect(backup).toBeDefined();
+    client.session.setPathStatus(backup?.pathId ?? (0 as PathId), 'backup');
+    const streamId = client.session.openStream({}, world.now) ?? -1;
+    const [atClient, atServer] = [new Reader(client), new Reader(server)];
+    const say = (from: BedEnd, at: number): void => {
+      from.session.write(streamId, contentAt(at, 100).slice());
+      from.host.touch();
+    };
+    say(client, 0);
+    world.run({ forMs: 500 });
+    say(server, 0);
+    world.run({ forMs: 4_000 });
+    expect(atServer.readBytes).toBe(100);
+    for (const nat of nats) nat.rebind({ port: true, address: true });
+    world.run({ forMs: 1_000 });
+    const startedAt = world.now;
+    say(client, 100);
+    world.run({ until: () => atServer.readBytes === 200, forMs: 1_000 });
+    expect(world.now - startedAt).toBeLessThan(40);
+    say(server, 100);
+    world.run({ until: () => atClient.readBytes === 200, forMs: 1_000 });
+    expect(world.now - startedAt).toBeLessThan(110);
     expectOpen(bed);
   });
 });
