@@ -18,10 +18,10 @@ export class ReceiveWindow {
   #updatedAt: number;
   #widenedAt = Number.NEGATIVE_INFINITY;
 
-  /** Sizes in bytes. */
+  /** Sizes in bytes. The peer has been promised `window`: a smaller maximum only means no growth. */
   constructor(window: number, maxWindow: number, now: Instant) {
-    this.#window = Math.min(window, maxWindow);
-    this.#maxWindow = maxWindow;
+    this.#window = window;
+    this.#maxWindow = Math.max(window, maxWindow);
     this.#advertised = this.#window;
     this.#updatedAt = now;
   }
