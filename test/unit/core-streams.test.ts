@@ -595,7 +595,7 @@ describe('ReceiveWindow', () => {
     );
   });
 
-  it('is not larger than its bound at first', () => {
-    expect(new ReceiveWindow(9_000, 4_000, at(0)).advertised).toBe(4_000);
+  it('is as large at first as the peer was told, whatever its bound', () => {
+    expect(new ReceiveWindow(9_000, 4_000, at(0)).advertised).toBe(9_000);
   });
 });
