@@ -65,15 +65,19 @@ export function formatHostPort({ host, port }: HostPort): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** An address of a ticket: `HOST[:PORT]`, or `ws://` or `wss://` and what follows. */
-export function parseTicketAddress(text: string): string {
+/**
+ * An address of a ticket: `HOST[:PORT]`, or `ws://` or `wss://` and what follows.
+ *
+ * @param option for messages: where it was given.
+ */
+export function parseTicketAddress(text: string, option = '--address'): string {
   if (!text.includes('://')) {
-    return formatHostPort(parseHostPort(text, { option: '--address', defaultPort: DEFAULT_PORT }));
+    return formatHostPort(parseHostPort(text, { option, defaultPort: DEFAULT_PORT }));
   }
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const isWebSocket = url?.protocol === 'ws:' || url?.protocol === 'wss:';
   if (url === undefined || !isWebSocket || url.username !== '' || url.password !== '') {
-    return failUsage('--address wants HOST[:PORT], or ws://HOST/PATH, or wss://HOST/PATH');
+    return failUsage(`${option} wants HOST[:PORT], or ws://HOST/PATH, or wss://HOST/PATH`);
   }
   return text;
 }

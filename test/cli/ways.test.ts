@@ -1,6 +1,8 @@
-/** The ways that the command line names: `--tls-cert`, `--via` and `--path`. */
+/** The ways that the command line names: `--tls-cert`, `--via`, `--path` and `--advertise`. */
 
+import { once } from 'node:events';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { formatTicket, parseTicket, writePrivateFile } from '../../src/node/index.js';
 import { firstCertificate, secondCertificate } from '../helpers/certificates.js';
@@ -14,6 +16,11 @@ afterEach(() => cleanup.run());
 
 interface BenchJson {
   paths: { carrier: string; local: string; remote: string; state: string }[];
+}
+
+interface StatusJson {
+  verb: string;
+  sessions: { paths: BenchJson['paths'] }[];
 }
 
 /** A short measurement over the ways that the arguments allow. */
@@ -101,5 +108,57 @@ describe('--path', () => {
     const nowhere = await measure(ticket, ['--path', '203.0.113.7', '--connect-timeout', '1']);
     expect(nowhere.code).toBe(69);
     expect(nowhere.stderr).toContain('no local address can reach');
+  });
+});
+
+/** A way to a server that is known later: what it is asked before is let go. */
+async function way(host: string): Promise<{ address: string; leadsTo(port: number): void }> {
+  let port = 0;
+  const front = createServer({ allowHalfOpen: true }, (near) => {
+    cleanup.add(() => near.destroy());
+    const far = connect({ port, host: HOST, allowHalfOpen: true });
+    cleanup.add(() => far.destroy());
+    for (const socket of [near, far]) socket.on('error', () => undefined);
+    near.pipe(far).pipe(near);
+  }).listen(0, host);
+  cleanup.add(() => front.close());
+  await once(front, 'listening');
+  const bound = front.address();
+  const at = typeof bound === 'object' && bound !== null ? bound.port : 0;
+  return {
+    address: `${host}:${at}`,
+    leadsTo: (to) => {
+      port = to;
+    },
+  };
+}
+
+describe('serve --advertise', () => {
+  it('tells clients of an address that their tickets do not have, and they join there', async () => {
+    const second = await way('127.0.0.2');
+    const served = await bench.serve({ allow: 'forward', args: ['--advertise', second.address] });
+    second.leadsTo(portOf(served.address));
+    const args = ['--ticket', served.ticket, '--carrier', 'tcp', '-D', '127.0.0.1:0'];
+    const forward = bench.start(['forward', ...args, '--log-level', 'debug']);
+    await forward.says(/^ready/m);
+    const remotes = async (): Promise<(string | undefined)[]> => {
+      const { stdout } = await bench.call(['status', '--json']);
+      const { running } = JSON.parse(stdout) as { running: StatusJson[] };
+      const found = running.find(({ verb }) => verb === 'forward');
+      const paths = found?.sessions[0]?.paths ?? [];
+      return paths.filter(({ state }) => state === 'active').map(({ remote }) => remote);
+    };
+    let seen = await remotes();
+    while (!seen.includes(second.address)) seen = await remotes();
+    expect(new Set(seen)).toEqual(new Set([served.address, second.address]));
+  });
+
+  it('refuses what nobody could join at', async () => {
+    for (const address of ['127.0.0.2:0', 'http://server.example/']) {
+      const args = ['serve', '--keys', 'keys.json', '--advertise', address];
+      const { code, stderr } = await bench.call(args);
+      expect(code).toBe(64);
+      expect(stderr).toContain('--advertise');
+    }
   });
 });

@@ -114,7 +114,8 @@ interface Advertised {
 function readAdvertised(values: ServeValues): Advertised | undefined {
   const { advertise, advertiseOnly = false } = values;
   if (advertise !== undefined) {
-    return { addresses: advertise.map(parseTicketAddress), avoidFirst: advertiseOnly };
+    const addresses = advertise.map((text) => parseTicketAddress(text, '--advertise'));
+    return { addresses, avoidFirst: advertiseOnly };
   }
   return advertiseOnly ? failUsage('--advertise-only wants --advertise ADDRESS too') : undefined;
 }

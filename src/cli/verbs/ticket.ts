@@ -37,7 +37,7 @@ export interface TicketNewOptions {
 
 export async function ticketNew(options: TicketNewOptions): Promise<void> {
   const { keys, out = '-', json = false } = options;
-  const addresses = options.address?.map(parseTicketAddress) ?? ownAddresses();
+  const addresses = options.address?.map((text) => parseTicketAddress(text)) ?? ownAddresses();
   const grants = parseGrants(options.allow ?? []);
   const expires = options.expires === undefined ? {} : { expires: parseExpiry(options.expires) };
   if (options.address === undefined) {
