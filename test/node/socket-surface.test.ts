@@ -92,14 +92,15 @@ describe('a stream as a socket', () => {
   });
 
   it('counts what it has read and written, taken or not', () =>
-    withPair({ client: { streamSendBufferBytes: MIB } }, async (pair) => {
+    withPair({}, async (pair) => {
       const [ours, theirs] = await joined(pair);
       const writtenBefore = ours.bytesWritten;
       expect([writtenBefore, theirs.bytesRead]).toEqual([1, 1]);
       ours.write(Buffer.alloc(9 * MIB));
       ours.write(Buffer.alloc(1_000));
       expect(ours.bytesWritten).toBe(1 + 9 * MIB + 1_000);
-      expect(ours.unacknowledgedBytes).toBeGreaterThanOrEqual(MIB);
+      // What the session takes before it knows how fast its paths are.
+      expect(ours.unacknowledgedBytes).toBeGreaterThanOrEqual(MIB / 4);
       ours.end();
       const got = await collect(theirs);
       expect([got.length, theirs.bytesRead]).toEqual([9 * MIB + 1_000, 1 + got.length]);
