@@ -60,7 +60,10 @@ async function openStore(
         onRevoked(key);
       },
       onReloaded: ({ added, revoked }) => {
-        log.info('key file read again: {added} keys more, {revoked} revoked', { added, revoked });
+        log.info('key file read again: {added} more, {revoked} revoked', {
+          added: formatCount(added, 'key'),
+          revoked,
+        });
       },
       onFailed: (error) => {
         log.error('the key file was not read again, the keys stay as they were: {error}', {

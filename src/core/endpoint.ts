@@ -105,6 +105,11 @@ export class Endpoint implements EndpointCore<EndpointEvent> {
 
   // Commands.
 
+  /** Closes the oldest carrier for which nobody vouches yet, if there is one. */
+  evictUnattached(): void {
+    this.#server?.evictUnattached();
+  }
+
   /**
    * Begins a session with the holder of the other half of a ticket. Give it carriers with
    * {@link openPath}; the first that is answered establishes it, the others join.

@@ -87,11 +87,14 @@ export class ServerSide {
    */
   carrierAccepted(carrier: Carrier): void {
     this.#unattached.add(carrier);
-    for (const oldest of this.#unattached) {
-      if (this.#unattached.size <= this.#context.limits.maxUnattachedCarriers) return;
-      this.#unattached.delete(oldest);
-      this.#context.closeCarrier(oldest);
-    }
+    if (this.#unattached.size > this.#context.limits.maxUnattachedCarriers) this.evictUnattached();
+  }
+
+  evictUnattached(): void {
+    const [oldest] = this.#unattached;
+    if (oldest === undefined) return;
+    this.#unattached.delete(oldest);
+    this.#context.closeCarrier(oldest);
   }
 
   /** This end opened it: nobody has to prove anything on it in time. */

@@ -11,7 +11,7 @@ import type { Carrier } from './carriers/carrier.js';
 import { bindUdp, type UdpCarrier } from './carriers/udp.js';
 import type { OnGone } from './driver.js';
 import { InterfaceWatch, localAddresses } from './interfaces.js';
-import { type ListenerTls, listenTcp, type TcpListener } from './listener.js';
+import { type ListenerTls, listenTcp, type TcpListener, type Unvouched } from './listener.js';
 import type { RouteCarrier } from './routes.js';
 
 /** Ports that are tried for TCP and UDP at once, if any free one will do. */
@@ -30,6 +30,7 @@ export interface ListenParts {
   readonly onCarrier: (carrier: Carrier, onGone?: OnGone) => CarrierId;
   readonly onCarrierGone: (carrierId: CarrierId) => void;
   readonly onError: (error: Error) => void;
+  readonly unvouched?: Unvouched;
   /** Instead of real sockets, for tests. */
   readonly bind?: typeof bindUdp;
 }
@@ -102,7 +103,7 @@ export interface InheritedSocket {
 /** @throws the system's error if the descriptor is not what it is said to be. */
 export async function listenInherited(
   { fd, kind, family }: InheritedSocket,
-  { tls, onCarrier, onCarrierGone }: ListenParts,
+  { tls, unvouched, onCarrier, onCarrierGone }: ListenParts,
 ): Promise<Listening> {
   if (kind === 'udp') {
     const carrier = await bindUdp({ inherited: { fd, family } });
@@ -115,6 +116,7 @@ export async function listenInherited(
   const listener = await listenTcp({
     fd,
     ...(tls === undefined ? {} : { tls }),
+    ...(unvouched === undefined ? {} : { unvouched }),
     onCarrier: (carrier) => void onCarrier(carrier),
   });
   return {
@@ -138,13 +140,14 @@ function systemError(error: unknown): Error {
 function openTcp(
   host: string | undefined,
   port: number,
-  { carriers, tls, onCarrier }: ListenParts,
+  { carriers, tls, unvouched, onCarrier }: ListenParts,
 ): Promise<TcpListener> {
   return listenTcp({
     port,
     carriers: carriers.filter((carrier) => carrier !== 'udp'),
     ...(host === undefined ? {} : { host }),
     ...(tls === undefined ? {} : { tls }),
+    ...(unvouched === undefined ? {} : { unvouched }),
     onCarrier: (carrier) => void onCarrier(carrier),
   });
 }

@@ -26,11 +26,15 @@ import { endsOf } from './carriers/socket-facts.js';
 import { TcpCarrier } from './carriers/tcp.js';
 import { WsAcceptor } from './carriers/ws.js';
 import { type Speech, speechOf } from './first-bytes.js';
+import { Descriptors, Strangers } from './strangers.js';
 
 const KIB = 1024;
 
 export interface ListenerLimits {
-  /** Connections that have not shown what they speak; the oldest makes room for the newest. 1024. */
+  /**
+   * Connections that have not shown what they speak; 1024. The newest gets the place of the oldest
+   * from the prefix that has most, IPv4 /24 or IPv6 /56.
+   */
   readonly maxStrangers: number;
   /** From its first moment until it is a carrier, in ms; 10,000. Nothing that arrives prolongs it. */
   readonly strangerTimeoutMs: number;
@@ -69,8 +73,16 @@ export interface ListenTcpOptions {
   /** What is taken; both. The other is one more thing that strangers speak. */
   readonly carriers?: readonly ('tcp' | 'ws')[];
   readonly limits?: Partial<ListenerLimits>;
+  /** What else gives way when descriptors run out: carriers for which nobody vouches yet. */
+  readonly unvouched?: Unvouched;
   /** A connection has become a carrier, `tcp` or `ws`; it is yours. */
   onCarrier(carrier: Carrier): void;
+}
+
+export interface Unvouched {
+  count(): number;
+  /** Closes the oldest. */
+  evict(): void;
 }
 
 export interface ListenerStatistics {
@@ -82,7 +94,7 @@ export interface ListenerStatistics {
   readonly timedOutCount: number;
   /** Strangers that made room for newer ones. */
   readonly evictedCount: number;
-  /** Connections that the system could not accept, mostly for want of file descriptors. */
+  /** Connections that the system could not accept. */
   readonly unacceptedCount: number;
 }
 
@@ -110,11 +122,6 @@ export async function listenTcp(options: ListenTcpOptions): Promise<TcpListener>
   return listener;
 }
 
-interface Stranger {
-  readonly socket: Socket;
-  readonly timer: NodeJS.Timeout;
-}
-
 class Listener implements TcpListener {
   address: Address = '';
   readonly #options: ListenTcpOptions;
@@ -123,8 +130,8 @@ class Listener implements TcpListener {
   readonly #http;
   readonly #acceptor = new WsAcceptor();
   #secureContext: SecureContext | undefined;
-  /** In the order in which they came. */
-  readonly #strangers = new Map<Socket, Stranger>();
+  readonly #strangers = new Strangers();
+  readonly #descriptors = new Descriptors();
   /** The connections below those that TLS decrypts. */
   readonly #below = new WeakMap<Duplex, Socket>();
   readonly #counts = { carrier: 0, timedOut: 0, evicted: 0, unaccepted: 0 };
@@ -171,7 +178,7 @@ class Listener implements TcpListener {
       const place = fd === undefined ? { port, ...(host === undefined ? {} : { host }) } : { fd };
       server.listen({ ...place, backlog: BACKLOG }, () => {
         server.removeAllListeners('error');
-        // No file descriptor was left, or the like: one connection less, no reason to stop.
+        // One connection less, no reason to stop.
         server.on('error', () => {
           this.#counts.unaccepted += 1;
         });
@@ -187,30 +194,36 @@ class Listener implements TcpListener {
   async close(): Promise<void> {
     // Its callback would wait for the carriers, too.
     this.#server.close();
-    for (const { socket } of [...this.#strangers.values()]) socket.destroy();
+    for (const socket of this.#strangers.all()) socket.destroy();
     await new Promise((resolve) => setImmediate(resolve));
   }
 
   #accepted(socket: Socket): void {
     socket.on('error', () => undefined);
-    if (this.#strangers.size >= this.#limits.maxStrangers) {
-      const [oldest] = this.#strangers.values();
-      this.#counts.evicted += 1;
-      oldest?.socket.destroy();
-      if (oldest !== undefined) this.#forget(oldest.socket);
-    }
+    if (this.#strangers.size >= this.#limits.maxStrangers) this.#evict();
+    else if (this.#descriptors.areShort(socket)) this.#freeDescriptor();
     const timer = setTimeout(() => {
       this.#counts.timedOut += 1;
       socket.destroy();
     }, this.#limits.strangerTimeoutMs);
-    this.#strangers.set(socket, { socket, timer });
-    socket.once('close', () => this.#forget(socket));
+    this.#strangers.add(socket, timer);
+    socket.once('close', () => this.#strangers.delete(socket));
     this.#listenTo(socket);
   }
 
-  #forget(socket: Socket): void {
-    clearTimeout(this.#strangers.get(socket)?.timer);
+  #evict(): void {
+    const socket = this.#strangers.next();
+    if (socket === undefined) return;
+    this.#counts.evicted += 1;
     this.#strangers.delete(socket);
+    socket.destroy();
+  }
+
+  /** Whichever are more give way: a client is among those whom nobody vouches for only briefly. */
+  #freeDescriptor(): void {
+    const { unvouched } = this.#options;
+    if (unvouched !== undefined && unvouched.count() > this.#strangers.size) unvouched.evict();
+    else this.#evict();
   }
 
   /** Reads until it is clear what this is. */
@@ -244,7 +257,7 @@ class Listener implements TcpListener {
   }
 
   #records(socket: Socket, head: Uint8Array): void {
-    this.#forget(socket);
+    this.#strangers.delete(socket);
     this.#handOn(new TcpCarrier(socket, { head, ...endsOf(socket) }));
   }
 
@@ -274,7 +287,7 @@ class Listener implements TcpListener {
       return;
     }
     this.#acceptor.accept(request, head, endsOf(socket), (carrier) => {
-      this.#forget(socket);
+      this.#strangers.delete(socket);
       this.#handOn(carrier);
     });
   }

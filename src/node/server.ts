@@ -104,6 +104,10 @@ export class RovingServer extends EventEmitter<RovingServerEvents> {
       onCarrier: (carrier, onGone) => this.#driver.addCarrier(carrier, onGone),
       onCarrierGone: (carrierId) => this.#driver.closeCarrier(carrierId),
       onError: (error) => this.emit('error', error),
+      unvouched: {
+        count: () => this.statistics.unattachedCarriers,
+        evict: () => this.#driver.command((endpoint) => endpoint.evictUnattached()),
+      },
     };
     const listening = await (inherited === undefined
       ? listen(parts)

@@ -34,6 +34,8 @@ export interface Finished {
 export interface RunOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly input?: string | Buffer;
+  /** How many descriptors it may have. */
+  readonly openFiles?: number;
 }
 
 /** A process that runs; its output so far, and its end. */
@@ -95,7 +97,12 @@ export interface Bench {
   /** The same in this process, which takes less time; for verbs that start nothing. */
   call(args: readonly string[], options?: Pick<RunOptions, 'env'>): Promise<Finished>;
   /** A server with a key, ready; and the file of its ticket. */
-  serve(options?: { readonly allow?: string; readonly args?: readonly string[] }): Promise<Served>;
+  serve(options?: ServeOptions): Promise<Served>;
+}
+
+interface ServeOptions extends Pick<RunOptions, 'openFiles'> {
+  readonly allow?: string;
+  readonly args?: readonly string[];
 }
 
 export interface Served {
@@ -140,11 +147,13 @@ export function useBench(): Bench {
       };
     },
     path: (name) => join(folder, name),
-    start(args, { env = {}, input } = {}) {
+    start(args, { env = {}, input, openFiles } = {}) {
       // A busy machine is no network that is down; tests of that give a time of their own.
       const isPatient = args.includes('--ticket') && !args.includes('--connect-timeout');
       const patience = isPatient ? ['--connect-timeout', '60'] : [];
-      const child = spawn(process.execPath, [MAIN, ...args, ...patience], {
+      const command = [process.execPath, MAIN, ...args, ...patience];
+      const limit = openFiles === undefined ? '' : `ulimit -n ${openFiles}; `;
+      const child = spawn('sh', ['-c', `${limit}exec "$0" "$@"`, ...command], {
         cwd: folder,
         env: { ...bench.env, ...env },
         stdio: ['pipe', 'pipe', 'pipe'],
@@ -193,13 +202,13 @@ async function callHere(
 
 async function serve(
   bench: Bench,
-  { allow, args = [] }: Parameters<Bench['serve']>[0] = {},
+  { allow, args = [], ...limits }: ServeOptions = {},
 ): Promise<Served> {
   const keys = bench.path('keys.json');
   const grants = allow?.split(',') ?? [];
   const key = newKey({ name: 'laptop', grants });
   await updateKeyFile(keys, (before = newKeyFileContents()) => withKey(before, key));
-  const server = bench.start(['serve', '--keys', keys, '--listen', '127.0.0.1:0', ...args]);
+  const server = bench.start(['serve', '--keys', keys, '--listen', '127.0.0.1:0', ...args], limits);
   const [, address = ''] = await server.says(/^ready .*?(127\.0\.0\.1:\d+)/m);
   const ticket = bench.path('laptop.ticket');
   const { doorKey } = await readKeyFile(keys);

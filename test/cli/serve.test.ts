@@ -48,7 +48,7 @@ describe('roving serve', () => {
     const ticket = bench.path('new.ticket');
     const named = ['--keys', keys, '--address', address, '--out', ticket, '--name', 'new'];
     await bench.call(['ticket', 'new', ...named]);
-    await server.says(/1 keys more/);
+    await server.says(/1 key more/);
     const client = bench.start(['bench', '--ticket', ticket, '--seconds', '60']);
     await server.says(/session of key new from/);
     await bench.call(['ticket', 'revoke', '--keys', keys, 'new']);

@@ -161,6 +161,24 @@ describe('strangers at real sockets', () => {
     for (const { state } of client.paths) expect(state).toBe('active');
   });
 
+  it('T24 who fills the places makes room alone: others keep theirs, however old', async () => {
+    const limits = { maxStrangers: 10, strangerTimeoutMs: 600_000 };
+    const { listener, port } = await listenKeeping(cleanup, { limits });
+    const from = (localAddress: string): Socket => {
+      const socket = connectTcp({ port, host: HOST, localAddress });
+      cleanup.add(() => socket.destroy());
+      return socket.on('error', () => undefined);
+    };
+    const others = ['127.0.1.1', '127.0.2.1'].map(from);
+    await until(() => listener.statistics.strangers === 2);
+    for (let i = 0; i < 40; i++) from('127.0.0.1');
+    await until(() => listener.statistics.evictedCount === 32);
+    expect(listener.statistics.strangers).toBe(10);
+    // Whoever keeps a place may still show what it speaks.
+    for (const other of others) other.write(record(40));
+    await until(() => listener.statistics.carrierCount === 2);
+  });
+
   it.each([
     ['a method', 'OPTIONS', ''],
     ['headers', 'GET / HTTP/1.1\r\nX: ', 'x'],
