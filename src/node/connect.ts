@@ -105,7 +105,7 @@ export async function connect(
     session.once('established', resolve);
     session.once('close', (error) => {
       if (signal?.aborted === true) reject(signal.reason);
-      else reject(explain(error, manager));
+      else reject(explain(error, manager, paths));
     });
   });
   void manager.start();
@@ -164,7 +164,11 @@ async function findRoutes(
 }
 
 /** What was tried and what came of it, so that a person can see what to mend. */
-function explain(error: SessionError | undefined, manager: PathManager): Error {
+function explain(
+  error: SessionError | undefined,
+  manager: PathManager,
+  paths: readonly string[] | undefined,
+): Error {
   if (!(error instanceof ConnectTimeoutError)) {
     return (
       error ?? new ConnectTimeoutError('the session was closed while it was being established')
@@ -173,7 +177,8 @@ function explain(error: SessionError | undefined, manager: PathManager): Error {
   const tried = manager.report().map(({ route, lastError, state }) => {
     return `${routeKey(route).trim()}: ${lastError ?? (state === 'dialling' ? 'no answer' : 'silent')}`;
   });
-  const what =
-    tried.length === 0 ? 'no local address can reach any of the server’s' : tried.join('; ');
+  const among = (paths ?? []).map((path) => ` --path ${path}`).join('');
+  const nothing = `no local address can reach any of the server’s${among && ` with${among}`}`;
+  const what = tried.length === 0 ? nothing : tried.join('; ');
   return new ConnectTimeoutError(`${error.message} (tried: ${what})`);
 }

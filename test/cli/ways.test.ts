@@ -108,6 +108,7 @@ describe('--path', () => {
     const nowhere = await measure(ticket, ['--path', '203.0.113.7', '--connect-timeout', '1']);
     expect(nowhere.code).toBe(69);
     expect(nowhere.stderr).toContain('no local address can reach');
+    expect(nowhere.stderr).toContain('with --path 203.0.113.7');
   });
 });
 
