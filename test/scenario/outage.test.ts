@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { MessageSender, Nat, Reader, World } from '../../src/sim/index.js';
 import {
+  CARRIERS,
   type Carrier,
   download,
   established,
@@ -126,6 +127,37 @@ describe.each(PAIRS)('a %s and a %s path that are both black for 5 seconds', (fi
     const hasUdp = first === 'udp' || second === 'udp';
     expect(bed.world.now - backAt).toBeLessThan(hasUdp ? 250 : 6_000);
     runUntilRead(bed, reader, 8 * MIB, 20_000);
+    expectOpen(bed);
+  });
+});
+
+describe.each(CARRIERS)('the fastest of three %s paths, black for 1.5 seconds', (carrier) => {
+  it('carries data again when it is back, and so do the others', () => {
+    const bed = established({
+      seed: `three ${carrier}`,
+      paths: [
+        way('fibre', carrier, '60/10'),
+        way('lte', carrier, '25/50'),
+        way('dsl', carrier, '15/24'),
+      ],
+    });
+    const { reader } = upload(bed, { bytes: 48 * MIB });
+    bed.world.run({ forMs: 1_000 });
+    bed.paths.get('fibre')?.set({ black: true });
+    bed.world.run({ forMs: 1_500 });
+    bed.paths.get('fibre')?.set({ black: false });
+    // A stream carrier comes back when the kernel next sends again.
+    bed.world.run({ forMs: 2_000 });
+    const deliveredBytes = () =>
+      [...bed.paths.values()].map((path) => path.up.stats.deliveredBytes);
+    const before = deliveredBytes();
+    bed.world.run({ forMs: 500 });
+    const shares = deliveredBytes().map((bytes, index) => {
+      const rateMbps = [60, 25, 15][index] ?? 0;
+      return ((bytes - (before[index] ?? 0)) * 8) / (rateMbps * 500 * 1_000);
+    });
+    for (const share of shares) expect(share).toBeGreaterThan(0.8);
+    runUntilRead(bed, reader, 48 * MIB, 20_000);
     expectOpen(bed);
   });
 });
