@@ -75,6 +75,14 @@ const LOOPBACK = [
     'tcp-path',
     'One encrypted TCP path beside `node:tls` 1.3 and a plain socket. Asked for: 95 % of `node:tls` with the crypto of Node alone (`roving/node`), 130 % with native sealing (`roving/native`).',
   ],
+  [
+    'udp-path',
+    'One UDP path beside plain `dgram` with the same packets sealed by the crypto of Node, and `udx-native`. Asked for: 70 % of the plain loop.',
+  ],
+  [
+    'mixed-paths',
+    'One path against several, UDP and TCP mixed, where the machine is the limit. Asked for: a table; the scheduler prefers the cheaper carrier.',
+  ],
   ['small-writes', 'Small writes. Asked for: p99 within 1 ms of a plain socket.'],
   [
     'paused-reader',

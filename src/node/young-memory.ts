@@ -6,7 +6,7 @@
  * megabytes of it start a marking of the whole heap, and a busy path had one every 10 to 50 ms, which
  * took a third of its processor time. A scavenge finds the same garbage at the cost of what is
  * alive, which is next to nothing, so one is asked for before that limit
- * (docs/decisions/0026-young-memory.md).
+ * (docs/decisions/0023-young-memory.md).
  *
  * @module
  */
