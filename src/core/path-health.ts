@@ -108,6 +108,11 @@ export class PathHealth {
     return (this.#probedAt + interval) as Instant;
   }
 
+  /** Asks for a probe, unless some are wanted already. */
+  wantProbe(): void {
+    this.probesWanted = Math.max(1, this.probesWanted);
+  }
+
   probed(now: Instant): void {
     this.#probedAt = now;
     this.probesWanted = Math.max(0, this.probesWanted - 1);

@@ -85,8 +85,7 @@ export function receivePacket(
 function heardFrom(session: SessionState, path: Path, now: Instant): void {
   if (path.state === 'joining') activate(session, path, 'the peer answered');
   if (path.state === 'suspect' && now - path.health.progressAt > 0) {
-    if (session.activePathCount === 0)
-      path.health.probesWanted = Math.max(1, path.health.probesWanted);
+    if (session.activePathCount === 0) path.health.wantProbe();
   }
 }
 

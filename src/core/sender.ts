@@ -24,7 +24,7 @@ const ACK_PACKET_BYTES = MIN_DATAGRAM_BYTES;
 const MIN_CARRIER_SPACE_BYTES = 1_024;
 /** Data is sent again for the tail's sake only if that wins at least this much. */
 const REINJECT_MIN_GAIN_MS = 5;
-/** After so long without a sign of life on its path, data is also sent along with a probe of another one. */
+/** After so long without a sign of life on its path, data goes along with a probe of another one. */
 const DOUBT_AFTER_SILENCE_MS = 2_000;
 /** Pieces of data waiting to be copied to one path. */
 const MAX_COPIES = 1_024;
@@ -316,13 +316,11 @@ function nextData(session: SessionState, now: Instant): Built | undefined {
 function probeAnother(session: SessionState, path: Path): void {
   let best: Path | undefined;
   for (const other of session.openPaths()) {
-    if (other === path || !other.isHealthy) continue;
-    // A path of the same carrier would suffer the same fate.
-    const isOtherKind = other.carrier.isStream !== path.carrier.isStream;
-    if (!isOtherKind) continue;
+    // One over the same kind of carrier, itself too, would suffer the same fate.
+    if (other.carrier.isStream === path.carrier.isStream || !other.isHealthy) continue;
     if (best === undefined || other.rtt.smoothedRttMs < best.rtt.smoothedRttMs) best = other;
   }
-  if (best !== undefined) best.health.probesWanted = Math.max(1, best.health.probesWanted);
+  best?.health.wantProbe();
 }
 
 /** Paths that may carry data: the healthy ones; failing them those in doubt, or being joined. */

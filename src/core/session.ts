@@ -209,8 +209,7 @@ export class Session {
 
   /** Asks a path for a sign of life. @throws UsageError if there is no such path. */
   probePath(pathId: PathId): void {
-    const { health } = this.#path(pathId);
-    health.probesWanted = Math.max(1, health.probesWanted);
+    this.#path(pathId).health.wantProbe();
     this.#touch(this);
   }
 

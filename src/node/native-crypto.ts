@@ -22,6 +22,7 @@ import {
   type CryptoProvider,
 } from '../crypto/provider.js';
 import { nodeCrypto } from './crypto.js';
+import { isSwitchedOff } from './switches.js';
 import { tookFreshMemory } from './young-memory.js';
 
 /** `0`, `off`, `no` or `false` in this variable: {@link nativeCrypto} answers `undefined`. */
@@ -239,8 +240,7 @@ let loaded: { readonly provider: CryptoProvider | undefined } | undefined;
 
 /** The provider, loaded and checked at the first call; `undefined` where there is none. */
 export function nativeCrypto(): CryptoProvider | undefined {
-  const setting = process.env[NATIVE_CRYPTO_VARIABLE]?.toLowerCase() ?? '';
-  if (['0', 'off', 'no', 'false'].includes(setting)) return undefined;
+  if (isSwitchedOff(NATIVE_CRYPTO_VARIABLE)) return undefined;
   if (loaded === undefined) {
     let provider: CryptoProvider | undefined;
     try {

@@ -13,6 +13,7 @@
 
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { isSwitchedOff } from './switches.js';
 
 const MIB = 1024 * 1024;
 
@@ -46,8 +47,7 @@ export function tookFreshMemory(bytes: number): void {
 
 /** V8's own, which it gives only to contexts that are made while the flag is set. */
 function collector(): Collect | null {
-  const setting = process.env[SCAVENGE_VARIABLE]?.toLowerCase() ?? '';
-  if (['0', 'off', 'no', 'false'].includes(setting)) return null;
+  if (isSwitchedOff(SCAVENGE_VARIABLE)) return null;
   try {
     setFlagsFromString('--expose-gc');
     const found: unknown = runInNewContext('typeof gc === "function" ? gc : null');

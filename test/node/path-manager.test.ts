@@ -77,6 +77,14 @@ function times(scene: Scene, key: string): number[] {
   return all.map((at) => at - (all[0] ?? 0));
 }
 
+/** Every TCP attempt fails, so many times with the longest wait after it, and once more. */
+async function failTcp(scene: Scene, waits: number): Promise<void> {
+  for (let i = 0; i <= waits; i++) {
+    if (i > 0) await wait(RETRY_MAX_MS);
+    for (const one of scene.dialler.of('tcp')) await one.fail();
+  }
+}
+
 async function wait(ms: number): Promise<void> {
   await vi.advanceTimersByTimeAsync(ms);
 }
@@ -169,11 +177,7 @@ describe('a route that fails while another carries the session', () => {
   it('is tried at once when somebody asks for it', async () => {
     const scene = await started();
     await scene.up('udp');
-    for (let i = 0; i < 5; i++) {
-      for (const one of scene.dialler.of('tcp')) await one.fail();
-      await wait(RETRY_MAX_MS);
-    }
-    for (const one of scene.dialler.of('tcp')) await one.fail();
+    await failTcp(scene, 5);
     const count = scene.dialler.of('tcp').length;
     scene.manager.redial();
     expect(scene.dialler.of('tcp')).toHaveLength(count + 1);
@@ -184,11 +188,7 @@ describe('a route that fails while another carries the session', () => {
   it('hurries when the other one fails, too', async () => {
     const scene = await started();
     await scene.up('udp');
-    for (let i = 0; i < 6; i++) {
-      for (const one of scene.dialler.of('tcp')) await one.fail();
-      await wait(RETRY_MAX_MS);
-    }
-    for (const one of scene.dialler.of('tcp')) await one.fail();
+    await failTcp(scene, 6);
     const count = scene.dialler.of('tcp').length;
     scene.session.become(scene.dialler.latest('udp'), 'suspect');
     expect(scene.dialler.of('tcp')).toHaveLength(count + 1);
