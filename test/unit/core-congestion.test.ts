@@ -275,6 +275,21 @@ describe('Bbr', () => {
     expect(pipe.controller.congestionWindowBytes).toBeGreaterThan(1.7 * pipe.bdpBytes);
   });
 
+  it('is not slowed down by what it loses when it probes in front of a short queue', () => {
+    const options = { bytesPerMs: 2_500, rttMs: 640, queueBytes: 125_000, lossShare: 0.005 };
+    const pipe = new Pipe(new Bbr(PACKET), options);
+    pipe.run(15_000);
+    expect(pipe.share(30_000)).toBeGreaterThan(0.95);
+    expect(pipe.lowestWindowBytes).toBeGreaterThan(pipe.bdpBytes);
+    expect(pipe.lostPackets).toBeGreaterThan(0);
+  });
+
+  it('backs off in rounds that lose much while it does not probe', () => {
+    const pipe = new Pipe(new Bbr(PACKET), { bytesPerMs: 2_500, rttMs: 40, lossShare: 0.12 });
+    pipe.run(10_000);
+    expect(pipe.share(10_000)).toBeLessThan(0.5);
+  });
+
   it('paces only when it knows a round trip', () => {
     const bbr = new Bbr(PACKET);
     expect(bbr.pacingRate).toBeUndefined();

@@ -55,6 +55,15 @@ export class Bbr implements CongestionController {
   #round = 0;
   #roundEndBytes = 0;
   #roundLostBytes = 0;
+  /**
+   * Of that, what was sent above the path's rate to probe it: a loss of our own making, which ends
+   * the probe and says nothing of others (draft-ietf-ccwg-bbr, BBRAdaptLowerBoundsFromCongestion:
+   * no lower bound while it probes).
+   */
+  #roundProbeLostBytes = 0;
+  /** When the last probe began and ended. */
+  #probeFrom = Number.POSITIVE_INFINITY;
+  #probeTo = Number.POSITIVE_INFINITY;
   #roundStartedAt = 0;
   #roundStartBytes = 0;
   #fullBandwidth = 0;
@@ -155,18 +164,24 @@ export class Bbr implements CongestionController {
       this.#filled = this.#wasRoundLossy(info, STARTUP_LOSS_SHARE, STARTUP_LOSS_PACKETS);
     } else if (
       this.#recoverySince < this.#roundStartedAt &&
-      this.#wasRoundLossy(info, CONGESTED_LOSS_SHARE, CONGESTED_LOSS_PACKETS)
+      this.#wasRoundLossy(
+        info,
+        CONGESTED_LOSS_SHARE,
+        CONGESTED_LOSS_PACKETS,
+        this.#roundProbeLostBytes,
+      )
     ) {
       this.#backOff(info.inFlightBytes, now);
     }
     this.#roundStartedAt = now;
     this.#roundStartBytes = info.deliveredBytes;
     this.#roundLostBytes = 0;
+    this.#roundProbeLostBytes = 0;
     return true;
   }
 
-  #wasRoundLossy(info: AckInfo, share: number, packets: number): boolean {
-    const lost = this.#roundLostBytes;
+  #wasRoundLossy(info: AckInfo, share: number, packets: number, excusedBytes = 0): boolean {
+    const lost = this.#roundLostBytes - excusedBytes;
     const total = lost + info.deliveredBytes - this.#roundStartBytes;
     return lost > share * total && lost >= packets * this.#packetBytes;
   }
@@ -189,6 +204,7 @@ export class Bbr implements CongestionController {
     if (isRoundStart) this.#baseRtt.endRound(!this.#filled, inFlightMs, now);
     const isOld = this.#baseRtt.needsMeasuring(PROBE_RTT_INTERVAL_MS, now);
     if (isOld && this.#mode === 'probeBandwidth') {
+      this.#endProbe(now);
       this.#mode = 'probeRtt';
       this.#probeRttUntil = undefined;
     }
@@ -221,6 +237,14 @@ export class Bbr implements CongestionController {
     if (!over) return;
     this.#cycleIndex = (this.#cycleIndex + 1) % CYCLE_GAINS.length;
     this.#cycleAt = now;
+    this.#endProbe(now);
+    if (this.#pacingGain() <= 1) return;
+    this.#probeFrom = now;
+    this.#probeTo = Number.POSITIVE_INFINITY;
+  }
+
+  #endProbe(now: Instant): void {
+    this.#probeTo = Math.min(this.#probeTo, now);
   }
 
   #advanceProbeRtt(info: AckInfo, now: Instant): void {
@@ -263,6 +287,9 @@ export class Bbr implements CongestionController {
 
   lost(lostBytes: number, largestLostSentAt: Instant, inFlightBytes: number, now: Instant): void {
     this.#roundLostBytes += lostBytes;
+    if (largestLostSentAt >= this.#probeFrom && largestLostSentAt <= this.#probeTo) {
+      this.#roundProbeLostBytes += lostBytes;
+    }
     if (largestLostSentAt <= this.#recoverySince) {
       if (this.#undo !== undefined) this.#undo.lostBytes += lostBytes;
       return;
@@ -283,6 +310,7 @@ export class Bbr implements CongestionController {
 
   lossWasSpurious(bytes: number): void {
     this.#roundLostBytes = Math.max(0, this.#roundLostBytes - bytes);
+    this.#roundProbeLostBytes = Math.min(this.#roundProbeLostBytes, this.#roundLostBytes);
     const undo = this.#undo;
     if (undo === undefined) return;
     undo.lostBytes -= bytes;
