@@ -104,8 +104,9 @@ describe('a stream as a socket', () => {
       ours.end();
       const got = await collect(theirs);
       expect([got.length, theirs.bytesRead]).toEqual([9 * MIB + 1_000, 1 + got.length]);
-      await turns(50);
-      expect([ours.bytesWritten, ours.unacknowledgedBytes]).toEqual([1 + got.length, 0]);
+      // The last acknowledgement waits for a timer.
+      while (ours.unacknowledgedBytes > 0) await turns(1);
+      expect(ours.bytesWritten).toBe(1 + got.length);
     }));
 
   it('takes what it need not do without complaint', () =>

@@ -20,18 +20,22 @@ import {
 const VARIANCES = 4;
 
 export function earliestArrival(input: SchedulerInput): Choice {
-  const paths = preferred(input.paths);
-  let best: PathView | undefined;
-  let bestFree: PathView | undefined;
-  for (const path of paths) {
-    if (best === undefined || arrival(path) < arrival(best)) best = path;
-    if (!path.canSend) continue;
-    if (bestFree === undefined || arrival(path) < arrival(bestFree)) bestFree = path;
+  let paths = preferred(input.paths);
+  for (;;) {
+    let best: PathView | undefined;
+    let bestFree: PathView | undefined;
+    for (const path of paths) {
+      if (best === undefined || arrival(path) < arrival(best)) best = path;
+      if (!path.canSend) continue;
+      if (bestFree === undefined || arrival(path) < arrival(bestFree)) bestFree = path;
+    }
+    if (best === undefined || bestFree === undefined) return WAIT;
+    if (best !== bestFree && !helps(bestFree, paths, input.pendingBytes)) return WAIT;
+    if (isHarmless(bestFree, paths, input.creditBytes)) return send(bestFree.pathId);
+    // It is as if it were not there: one whose figures are bad must not keep others from sending.
+    const harmful = bestFree;
+    paths = paths.filter((path) => path !== harmful);
   }
-  if (best === undefined || bestFree === undefined) return WAIT;
-  if (best === bestFree) return guard(bestFree, paths, input);
-  if (!helps(bestFree, paths, input.pendingBytes)) return WAIT;
-  return guard(bestFree, paths, input);
 }
 
 function arrival(path: PathView): number {
@@ -51,9 +55,9 @@ function helps(slow: PathView, paths: readonly PathView[], pendingBytes: number)
 }
 
 /** Whether what faster paths can send meanwhile still fits into the receive window. */
-function guard(slow: PathView, paths: readonly PathView[], input: SchedulerInput): Choice {
+function isHarmless(slow: PathView, paths: readonly PathView[], creditBytes: number): boolean {
   let needed = slow.packetBytes;
-  let fastest = slow;
+  let isFastest = true;
   for (const path of paths) {
     if (path === slow || path.minRttMs >= slow.minRttMs) continue;
     // The window opens again when the piece has arrived and the news of it is back.
@@ -62,10 +66,7 @@ function guard(slow: PathView, paths: readonly PathView[], input: SchedulerInput
     // One that delivers only after that is not held up, and no better, however short its round trip.
     if (blockedMs <= 0) continue;
     needed += path.rate * blockedMs;
-    if (path.minRttMs < fastest.minRttMs) fastest = path;
+    isFastest = false;
   }
-  const isFastest = needed === slow.packetBytes;
-  if (isFastest || needed <= input.creditBytes) return send(slow.pathId);
-  // Nothing would ever end the wait for a path that is free already.
-  return fastest.canSend ? send(fastest.pathId) : WAIT;
+  return isFastest || needed <= creditBytes;
 }
