@@ -302,14 +302,12 @@ function seal(
   if (path.sealer.needsUpdate) path.sealer.updateKey();
   const packetNumber = path.recovery.nextNumber;
   const header = packetHeader(session, path, packetNumber);
-  const sealed = path.sealer.seal(packetNumber, header, draft.plaintext());
-  let length = header.length;
-  for (const chunk of sealed) length += chunk.length;
-  const chunks = [
-    path.carrier.isStream ? concatBytes(recordHeader(length), header) : header,
-    ...sealed,
-  ];
-  const bytes = length + (path.carrier.isStream ? RECORD_HEADER_BYTES : 0);
+  const plaintext = draft.plaintext();
+  let length = header.length + AEAD_TAG_BYTES;
+  for (const chunk of plaintext) length += chunk.length;
+  const front = path.carrier.isStream ? concatBytes(recordHeader(length), header) : header;
+  const chunks = path.sealer.seal(packetNumber, header, plaintext, front);
+  const bytes = front.length - header.length + length;
   account(session, path, draft, bytes, contents, now);
   const remote = contents.to ?? path.addresses?.current;
   if (remote !== undefined) path.addresses?.sent(remote, bytes);
@@ -317,11 +315,9 @@ function seal(
     path.carrier.grantBytes -= bytes;
     assert(path.carrier.grantBytes >= 0, 'no more is sent than the carrier granted');
   }
-  const transmit: Transmit = {
-    carrierId: path.carrier.id,
-    chunks,
-    ...(remote === undefined ? {} : { remote }),
-  };
+  const carrierId = path.carrier.id;
+  const transmit: Transmit =
+    remote === undefined ? { carrierId, chunks } : { carrierId, chunks, remote };
   return { transmit, bytes, pieces: draft.pieces };
 }
 

@@ -34,9 +34,15 @@ class PortableAead implements Aead {
     this.#key = concatBytes(key);
   }
 
-  seal(nonce: Uint8Array, aad: Uint8Array, plaintext: readonly Uint8Array[]): Uint8Array[] {
+  seal(
+    nonce: Uint8Array,
+    aad: Uint8Array,
+    plaintext: readonly Uint8Array[],
+    front?: Uint8Array,
+  ): Uint8Array[] {
     requireLength(nonce, AEAD_NONCE_BYTES, 'an AEAD nonce');
-    return [this.#cipher(this.#key, nonce, aad).encrypt(concatBytes(...plaintext))];
+    const sealed = this.#cipher(this.#key, nonce, aad).encrypt(concatBytes(...plaintext));
+    return front === undefined ? [sealed] : [front, sealed];
   }
 
   open(nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): Uint8Array | undefined {

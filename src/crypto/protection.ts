@@ -37,8 +37,13 @@ class PacketKey {
     this.#nonce.set(iv);
   }
 
-  seal(packetNumber: number, aad: Uint8Array, plaintext: readonly Uint8Array[]): Uint8Array[] {
-    return this.#aead.seal(this.#nonceOf(packetNumber), aad, plaintext);
+  seal(
+    packetNumber: number,
+    aad: Uint8Array,
+    plaintext: readonly Uint8Array[],
+    front: Uint8Array | undefined,
+  ): Uint8Array[] {
+    return this.#aead.seal(this.#nonceOf(packetNumber), aad, plaintext, front);
   }
 
   open(packetNumber: number, aad: Uint8Array, sealed: Uint8Array): Uint8Array | undefined {
@@ -119,9 +124,15 @@ export class PacketSealer {
   /**
    * Chunks whose concatenation is the sealed payload; fresh memory.
    *
+   * @param front what comes before it in the result, which keeps it; nothing by default.
    * @throws Error if the packet number does not rise, is above 2^53-1, or the key is at its limit.
    */
-  seal(packetNumber: number, aad: Uint8Array, plaintext: readonly Uint8Array[]): Uint8Array[] {
+  seal(
+    packetNumber: number,
+    aad: Uint8Array,
+    plaintext: readonly Uint8Array[],
+    front?: Uint8Array,
+  ): Uint8Array[] {
     if (!Number.isSafeInteger(packetNumber) || packetNumber <= this.#lastNumber) {
       throw new Error(`packet number ${packetNumber} after ${this.#lastNumber}`);
     }
@@ -129,7 +140,7 @@ export class PacketSealer {
     if (this.#sealedCount === 0) this.#firstNumber = packetNumber;
     this.#sealedCount++;
     this.#lastNumber = packetNumber;
-    return this.#key.seal(packetNumber, aad, plaintext);
+    return this.#key.seal(packetNumber, aad, plaintext, front);
   }
 
   /**

@@ -17,8 +17,16 @@ export interface Aead {
   /**
    * Seals the concatenation of `plaintext`. Returns chunks whose concatenation is ciphertext and
    * tag; they are fresh memory and stay valid. The input chunks are only read during the call.
+   *
+   * @param front what comes before the ciphertext in the result, which keeps it: so a packet can
+   *   be one piece of memory. Nothing by default.
    */
-  seal(nonce: Uint8Array, aad: Uint8Array, plaintext: readonly Uint8Array[]): Uint8Array[];
+  seal(
+    nonce: Uint8Array,
+    aad: Uint8Array,
+    plaintext: readonly Uint8Array[],
+    front?: Uint8Array,
+  ): Uint8Array[];
   /** The plaintext in fresh memory, or `undefined` if the packet is not authentic (also if too short). */
   open(nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): Uint8Array | undefined;
 }

@@ -62,11 +62,16 @@ class NodeAead implements Aead {
     this.#key = createSecretKey(key);
   }
 
-  seal(nonce: Uint8Array, aad: Uint8Array, plaintext: readonly Uint8Array[]): Uint8Array[] {
+  seal(
+    nonce: Uint8Array,
+    aad: Uint8Array,
+    plaintext: readonly Uint8Array[],
+    front?: Uint8Array,
+  ): Uint8Array[] {
     requireLength(nonce, AEAD_NONCE_BYTES, 'an AEAD nonce');
     const cipher = createCipheriv(this.#algorithm, this.#key, nonce, TAG_LENGTH);
     cipher.setAAD(aad);
-    const sealed: Uint8Array[] = [];
+    const sealed: Uint8Array[] = front === undefined ? [] : [front];
     let totalBytes = 0;
     let gatheredBytes = 0;
     const flush = () => {

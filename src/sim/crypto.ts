@@ -49,7 +49,12 @@ class SimulatedAead implements Aead {
     new Uint8Array(this.#trailerView.buffer).set(key);
   }
 
-  seal(nonce: Uint8Array, aad: Uint8Array, plaintext: readonly Uint8Array[]): Uint8Array[] {
+  seal(
+    nonce: Uint8Array,
+    aad: Uint8Array,
+    plaintext: readonly Uint8Array[],
+    front?: Uint8Array,
+  ): Uint8Array[] {
     let length = 0;
     for (const chunk of plaintext) length += chunk.length;
     const sealed = new Uint8Array(length + AEAD_TAG_BYTES);
@@ -61,7 +66,7 @@ class SimulatedAead implements Aead {
     const view = new DataView(sealed.buffer);
     this.#sum(nonce, aad, view, length);
     for (let i = 0; i < 4; i++) view.setInt32(length + 4 * i, this.#state[i] ?? 0, true);
-    return [sealed];
+    return front === undefined ? [sealed] : [front, sealed];
   }
 
   open(nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): Uint8Array | undefined {

@@ -197,6 +197,21 @@ describe.each([nodeCrypto, portableCrypto, simulatedCrypto, ...native])(
         );
       });
 
+      it('puts what it is given in front, and seals the same as without', () => {
+        const aead = crypto.aead(cipher, new Uint8Array(32).fill(3));
+        const nonce = new Uint8Array(12);
+        const aad = new Uint8Array(200).fill(5);
+        for (const length of [0, 5, 1_200, 40_000]) {
+          for (const aadBytes of [0, 5, 45, 200]) {
+            const parts = [new Uint8Array(7).fill(6), new Uint8Array(length).fill(8)];
+            const own = aad.subarray(0, aadBytes);
+            const sealed = concatBytes(...aead.seal(nonce, own, parts));
+            const whole = concatBytes(...aead.seal(nonce, own, parts, Uint8Array.of(1, 2, 3)));
+            expect(whole).toEqual(concatBytes(Uint8Array.of(1, 2, 3), sealed));
+          }
+        }
+      });
+
       it('seals and opens at any alignment of its input', () => {
         const aead = crypto.aead(cipher, new Uint8Array(32).fill(3));
         const nonce = new Uint8Array(12);
