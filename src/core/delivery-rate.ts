@@ -29,7 +29,7 @@ export class DeliveryRate {
   #deliveredAt = 0 as Instant;
   #firstSentAt = 0 as Instant;
   #appLimitedUntilBytes = 0;
-  #prior: (RateMark & { sentAt: Instant }) | undefined;
+  #prior: { readonly mark: RateMark; readonly sentAt: Instant } | undefined;
 
   get deliveredBytes(): number {
     return this.#deliveredBytes;
@@ -58,8 +58,8 @@ export class DeliveryRate {
   delivered(mark: RateMark, bytes: number, sentAt: Instant, now: Instant): void {
     this.#deliveredBytes += bytes;
     this.#deliveredAt = now;
-    if (this.#prior === undefined || mark.deliveredBytes > this.#prior.deliveredBytes) {
-      this.#prior = { ...mark, sentAt };
+    if (this.#prior === undefined || mark.deliveredBytes > this.#prior.mark.deliveredBytes) {
+      this.#prior = { mark, sentAt };
       this.#firstSentAt = sentAt;
     }
     if (this.#appLimitedUntilBytes > 0 && this.#deliveredBytes > this.#appLimitedUntilBytes) {
@@ -71,15 +71,16 @@ export class DeliveryRate {
     const prior = this.#prior;
     this.#prior = undefined;
     if (prior === undefined) return undefined;
-    const sendMs = prior.sentAt - prior.firstSentAt;
-    const ackMs = now - prior.deliveredAt;
+    const { mark, sentAt } = prior;
+    const sendMs = sentAt - mark.firstSentAt;
+    const ackMs = now - mark.deliveredAt;
     const intervalMs = Math.max(sendMs, ackMs);
     // Too short an interval is compressed acknowledgements, not a fast path.
     if (intervalMs <= 0 || intervalMs < minRttMs * 0.5) return undefined;
     return {
-      bytesPerMs: (this.#deliveredBytes - prior.deliveredBytes) / intervalMs,
-      isAppLimited: prior.isAppLimited,
-      priorDeliveredBytes: prior.deliveredBytes,
+      bytesPerMs: (this.#deliveredBytes - mark.deliveredBytes) / intervalMs,
+      isAppLimited: mark.isAppLimited,
+      priorDeliveredBytes: mark.deliveredBytes,
     };
   }
 }

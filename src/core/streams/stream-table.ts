@@ -399,7 +399,8 @@ export class StreamTable {
       this.#tellWritable();
     }
     this.#queue.rotate(send);
-    return { stream: send, ...piece };
+    const { range, fin, isNew } = piece;
+    return { stream: send, range, fin, isNew };
   }
 
   // Housekeeping.
