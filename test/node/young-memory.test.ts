@@ -36,9 +36,9 @@ async function afterMebibytes(
 }
 
 describe('memory of packets', () => {
-  test('a scavenge is asked for after each 5 MiB, never a full collection', async () => {
-    // The first after 32 MiB, then one for each five of the 50 that follow.
-    expect(await afterMebibytes(82)).toEqual({ scavenges: 11, full: 0, gc: 'undefined' });
+  test('a scavenge is asked for after each 3 MiB, never a full collection', async () => {
+    // The first after 32 MiB, then one for each three of the 50 that follow.
+    expect(await afterMebibytes(82)).toEqual({ scavenges: 17, full: 0, gc: 'undefined' });
   });
 
   test('a process that moves little never asks', async () => {
