@@ -28,8 +28,8 @@ import { tookFreshMemory } from './young-memory.js';
 /** `0`, `off`, `no` or `false` in this variable: {@link nativeCrypto} answers `undefined`. */
 export const NATIVE_CRYPTO_VARIABLE = 'ROVING_NATIVE_CRYPTO';
 
-/** Sealed packets of at least this length are put into slabs that come back. */
-const SLAB_FROM_BYTES = 16 * 1024;
+/** Packets of at least this length are put into slabs that come back. Datagrams are shorter: they don't. */
+const SLAB_FROM_BYTES = 16 * 1024 + 1;
 /** Holds the longest packet and its tag. */
 const SLAB_BYTES = 66 * 1024;
 /** Slabs that wait for their next packet: 4 MiB. */
