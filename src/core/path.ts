@@ -55,6 +55,8 @@ export interface PathStatistics {
   readonly suspectCount: number;
   readonly smoothedRttMs: number;
   readonly minRttMs: number;
+  /** The smallest of the last second or two. */
+  readonly recentRttMs: number;
   readonly rttVarianceMs: number;
   /** Delivery rate in bytes per millisecond. */
   readonly bandwidth: number;
@@ -288,6 +290,7 @@ export class Path {
       ...this.counters,
       smoothedRttMs: this.rtt.smoothedRttMs,
       minRttMs: this.rtt.minRttMs,
+      recentRttMs: this.rtt.recentRttMs,
       rttVarianceMs: this.rtt.rttVarianceMs,
       bandwidth: this.congestion.bandwidth,
       inFlightBytes: this.recovery.inFlightBytes,

@@ -13,6 +13,8 @@ export const GRANULARITY_MS = 1;
  * path that became longer for a full queue.
  */
 export const MIN_RTT_WINDOW_MS = 30_000;
+/** A recent minimum is that of one to two of these. */
+export const RECENT_RTT_MS = 1_000;
 
 export class RttEstimator {
   #smoothed: number;
@@ -21,6 +23,10 @@ export class RttEstimator {
   #sampled = false;
   #minimum = Number.POSITIVE_INFINITY;
   #minimumAt = Number.NEGATIVE_INFINITY;
+  /** Of the present interval of {@link RECENT_RTT_MS}, and of the one before with samples. */
+  #recentMs = Number.POSITIVE_INFINITY;
+  #beforeMs = Number.POSITIVE_INFINITY;
+  #recentSince = Number.NEGATIVE_INFINITY;
 
   /** @param initialMs a guess that stands until the first sample; how long a challenge took, say. */
   constructor(initialMs = INITIAL_RTT_MS) {
@@ -45,6 +51,14 @@ export class RttEstimator {
     return this.#sampled ? this.#minimum : this.#smoothed;
   }
 
+  /**
+   * The smallest of the last samples, those of one to two seconds while there are some: above
+   * {@link minRttMs} by what stands in queues all the time.
+   */
+  get recentRttMs(): number {
+    return this.#sampled ? Math.min(this.#recentMs, this.#beforeMs) : this.#smoothed;
+  }
+
   get hasSample(): boolean {
     return this.#sampled;
   }
@@ -52,6 +66,13 @@ export class RttEstimator {
   /** @param ackDelayMs what the peer says it held the acknowledgement, already capped. */
   sample(rttMs: number, ackDelayMs: number, now: Instant): void {
     this.#latest = rttMs;
+    if (now - this.#recentSince >= RECENT_RTT_MS) {
+      const isFresh = now - this.#recentSince < 2 * RECENT_RTT_MS;
+      this.#beforeMs = isFresh ? this.#recentMs : Number.POSITIVE_INFINITY;
+      this.#recentMs = rttMs;
+      this.#recentSince = now;
+    }
+    this.#recentMs = Math.min(this.#recentMs, rttMs);
     if (rttMs <= this.#minimum || now - this.#minimumAt > MIN_RTT_WINDOW_MS) {
       this.#minimum = rttMs;
       this.#minimumAt = now;

@@ -13,6 +13,9 @@ import { GroupTuner } from './tuner.js';
 export const MAX_TCP_CONNECTIONS = 8;
 /** Behind TCP, which costs a fraction of the processor's time, as long as that does as well. */
 const UDP_BESIDE_TCP = 0.5;
+/** A queue stands when no recent round trip was shorter than the shortest by less than this. */
+const QUEUED_SHARE = 0.1;
+const QUEUED_MS = 3;
 
 /** An active path with what is known of it. */
 export interface GroupedPath {
@@ -22,6 +25,9 @@ export interface GroupedPath {
   readonly receivedBytes: number;
   readonly receivedPackets: number;
   readonly rttMs: number;
+  /** The shortest round trip known, and the shortest of the last second or two. */
+  readonly minRttMs: number;
+  readonly recentRttMs: number;
 }
 
 export interface GroupActions {
@@ -40,6 +46,8 @@ interface Group {
   extraConnections: number;
   sentBytes: number;
   receivedBytes: number;
+  /** The shortest round trip since little was sent the last time: without a queue, it is hoped. */
+  emptyRttMs: number;
 }
 
 /** The paths with the same ends: what is tried together. */
@@ -151,7 +159,9 @@ export class PathGroups {
     }
     const movedBytes = Math.max(group.sentBytes, group.receivedBytes);
     const rttMs = Math.max(...paths.map((path) => path.rttMs));
-    const hasChanged = group.tuner.sample({ now, movedBytes, rttMs });
+    const isQueued = this.#isQueued(group, paths, now);
+    const hasChanged = group.tuner.sample({ now, movedBytes, rttMs, isQueued });
+    if (group.tuner.isLooking(now)) for (const { pathId } of paths) this.#actions.probe(pathId);
     const extras = hasUdp ? 0 : group.tuner.level;
     if (extras !== group.extraConnections) {
       group.extraConnections = extras;
@@ -160,11 +170,24 @@ export class PathGroups {
     return hasChanged;
   }
 
+  /**
+   * A path that is limited by loss finds the queue empty again and again, and so does one that stands
+   * by and is asked, even if the bytes of a lossy TCP wait for each other.
+   */
+  #isQueued(group: Group, paths: readonly GroupedPath[], now: number): boolean {
+    const isBusy = group.tuner.isBusy(now);
+    const shortest = Math.min(...paths.map((path) => path.minRttMs));
+    group.emptyRttMs = isBusy ? Math.min(group.emptyRttMs, shortest) : shortest;
+    const recent = Math.min(...paths.map((path) => path.recentRttMs));
+    return recent > group.emptyRttMs * (1 + QUEUED_SHARE) + QUEUED_MS;
+  }
+
   #group(key: string, base: Route, maxLevel: number): Group {
     let group = this.#groups.get(key);
     if (group === undefined) {
       const tuner = new GroupTuner(maxLevel);
-      group = { base, tuner, maxLevel, extraConnections: 0, sentBytes: 0, receivedBytes: 0 };
+      const none = { extraConnections: 0, sentBytes: 0, receivedBytes: 0 };
+      group = { base, tuner, maxLevel, ...none, emptyRttMs: Number.POSITIVE_INFINITY };
       this.#groups.set(key, group);
     } else if (group.maxLevel !== maxLevel) {
       group.tuner = new GroupTuner(maxLevel);

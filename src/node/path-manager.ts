@@ -286,8 +286,7 @@ export class PathManager {
     return this.#session.paths.flatMap(({ pathId, carrierId, state, statistics }) => {
       const route = this.#byCarrier.get(carrierId)?.route;
       if (route === undefined || state !== 'active') return [];
-      const { sentBytes, receivedBytes, receivedPackets, smoothedRttMs: rttMs } = statistics;
-      return [{ pathId, route, sentBytes, receivedBytes, receivedPackets, rttMs }];
+      return [{ pathId, route, ...statistics, rttMs: statistics.smoothedRttMs }];
     });
   }
 }

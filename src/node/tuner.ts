@@ -1,6 +1,8 @@
 /**
  * Finds out by trying whether one more connection between the same two addresses pays: where TCP
- * is limited by loss it does, where the link or the machine is the limit it does not. Pure.
+ * is limited by loss it does, where the link or the machine is the limit it does not. Where a queue
+ * stands, the link is full, and what one more gains there is taken from others: it is not kept,
+ * however much it brings (docs/decisions/0020-which-paths.md). Pure.
  *
  * @module
  */
@@ -26,6 +28,10 @@ export const RETRY_TRIAL_MS = 10_000;
 export const RETRY_TRIAL_MAX_MS = 160_000;
 /** What pays is asked again after this time whether it still does. */
 export const REVIEW_MS = 45_000;
+/** Before a trial it is looked for so long whether a queue stands. */
+export const LOOK_MS = 1_500;
+/** A queue that stands for so long while more is in use asks for a review at once. */
+export const QUEUED_REVIEW_MS = 5_000;
 /** Without bulk for so long, everything is given back. */
 export const RELEASE_AFTER_MS = 10_000;
 /** What the rates are averaged over. */
@@ -37,12 +43,16 @@ export interface TunerSample {
   /** All bytes moved, in the direction that moves more; only rises. */
   readonly movedBytes: number;
   readonly rttMs: number;
+  /** All paths wait in a queue that never drains: a link that they share with others is full. */
+  readonly isQueued: boolean;
 }
 
 interface Trial {
   readonly kind: 'more' | 'fewer';
   readonly endsAt: number;
   readonly rateBefore: number;
+  samples: number;
+  queuedSamples: number;
 }
 
 export class GroupTuner {
@@ -53,6 +63,7 @@ export class GroupTuner {
   #bulkAt = Number.NEGATIVE_INFINITY;
   #trial: Trial | undefined;
   #nextTrialAt = Number.NEGATIVE_INFINITY;
+  #queuedSince: number | undefined;
   #retryMs = RETRY_TRIAL_MS;
 
   /** @param maxLevel how many more there could be. */
@@ -65,8 +76,19 @@ export class GroupTuner {
     return this.#level;
   }
 
+  /** Whether much is sent, or was until a moment ago. */
+  isBusy(now: number): boolean {
+    return now - this.#bulkAt < RELEASE_AFTER_MS;
+  }
+
+  /** Whether {@link TunerSample.isQueued} counts at present, so that it should be up to date. */
+  isLooking(now: number): boolean {
+    if (this.#bulkSince === undefined) return false;
+    return this.#trial !== undefined || this.#level > 0 || now >= this.#nextTrialAt - LOOK_MS;
+  }
+
   /** To be called some times a second. @returns whether {@link level} has changed. */
-  sample({ now, movedBytes, rttMs }: TunerSample): boolean {
+  sample({ now, movedBytes, rttMs, isQueued }: TunerSample): boolean {
     this.#samples.push({ now, movedBytes });
     while (this.#samples.length > 2 && now - (this.#samples[1]?.now ?? now) >= WINDOW_MS) {
       this.#samples.shift();
@@ -74,11 +96,14 @@ export class GroupTuner {
     const before = this.#level;
     const rate = this.#rate();
     this.#noteBulk(rate, now);
-    if (this.#trial !== undefined) this.#endTrial(this.#trial, rate, now);
-    else if (this.#bulkSince === undefined) this.#release(now);
-    else if (now - this.#bulkSince >= BULK_AFTER_MS && now >= this.#nextTrialAt) {
-      this.#begin(rate, rttMs, now);
-    }
+    if (isQueued) this.#queuedSince ??= now;
+    else this.#queuedSince = undefined;
+    if (this.#trial !== undefined) {
+      this.#trial.samples += 1;
+      if (isQueued) this.#trial.queuedSamples += 1;
+      this.#endTrial(this.#trial, rate, now);
+    } else if (this.#bulkSince === undefined) this.#release(now);
+    else if (now - this.#bulkSince >= BULK_AFTER_MS) this.#consider(rate, rttMs, now);
     return this.#level !== before;
   }
 
@@ -105,19 +130,23 @@ export class GroupTuner {
     this.#nextTrialAt = now;
   }
 
-  #begin(rateBefore: number, rttMs: number, now: number): void {
-    const isReview = this.#level === this.#maxLevel;
-    if (isReview && this.#level === 0) return;
-    if (!isReview && rateBefore > TRIAL_MAX_RATE) return;
+  #consider(rate: number, rttMs: number, now: number): void {
+    const queuedMs = this.#queuedSince === undefined ? 0 : now - this.#queuedSince;
+    const isSuspect = this.#level > 0 && queuedMs >= QUEUED_REVIEW_MS;
+    if (!isSuspect && now < this.#nextTrialAt) return;
+    const kind = isSuspect || this.#level === this.#maxLevel ? 'fewer' : 'more';
+    if (kind === 'fewer' && this.#level === 0) return;
+    if (kind === 'more' && (rate > TRIAL_MAX_RATE || this.#queuedSince !== undefined)) return;
     const endsAt = now + Math.max(TRIAL_MIN_MS, TRIAL_ROUND_TRIPS * rttMs) + WINDOW_MS;
-    this.#trial = { kind: isReview ? 'fewer' : 'more', endsAt, rateBefore };
-    this.#level += isReview ? -1 : 1;
+    this.#trial = { kind, endsAt, rateBefore: rate, samples: 0, queuedSamples: 0 };
+    this.#level += kind === 'fewer' ? -1 : 1;
   }
 
   #endTrial(trial: Trial, rate: number, now: number): void {
     if (now < trial.endsAt) return;
     this.#trial = undefined;
-    if (trial.kind === 'more' && rate >= trial.rateBefore * TRIAL_GAIN) {
+    const wasQueued = 2 * trial.queuedSamples > trial.samples;
+    if (trial.kind === 'more' && rate >= trial.rateBefore * TRIAL_GAIN && !wasQueued) {
       this.#retryMs = RETRY_TRIAL_MS;
       this.#nextTrialAt = this.#level < this.#maxLevel ? now + WINDOW_MS : now + REVIEW_MS;
     } else if (trial.kind === 'more') {
@@ -125,7 +154,7 @@ export class GroupTuner {
       this.#nextTrialAt = now + this.#retryMs;
       this.#retryMs = Math.min(RETRY_TRIAL_MAX_MS, 2 * this.#retryMs);
     } else {
-      if (rate < trial.rateBefore * TRIAL_COST) this.#level += 1;
+      if (rate < trial.rateBefore * TRIAL_COST && !wasQueued) this.#level += 1;
       this.#nextTrialAt = now + REVIEW_MS;
     }
   }

@@ -10,7 +10,8 @@ const LTE = '198.51.100.7';
 function path(id: number, route: Pick<Route, 'carrier'> & Partial<Route>): GroupedPath {
   const full = { local: WIFI, ...SERVER, ...route };
   const moved = { sentBytes: 0, receivedBytes: 0, receivedPackets: 0 };
-  return { pathId: id as PathId, route: full, ...moved, rttMs: 20 };
+  const rtts = { rttMs: 20, minRttMs: 20, recentRttMs: 20 };
+  return { pathId: id as PathId, route: full, ...moved, ...rtts };
 }
 
 class Scene {
@@ -117,6 +118,25 @@ describe('while much is sent', () => {
     scene.run([path(0, { carrier: 'tcp' })], () => 100 * (1 + Math.min(2, count())), 30_000);
     expect(Math.max(...scene.extras.map((text) => Number(text.split('+')[1])))).toBe(3);
     expect(count()).toBe(2);
+  });
+
+  it('nothing is added where all paths wait in a queue, whatever it would bring', () => {
+    const scene = new Scene();
+    const paths = [path(0, { carrier: 'tcp' }), path(1, { carrier: 'udp' })];
+    scene.choose(...paths);
+    const waiting = paths.map((one) => ({ ...one, recentRttMs: 60 }));
+    scene.run(waiting, () => (scene.backups.get(1) === true ? 100 : 1_000), 30_000);
+    expect(scene.backups.get(1)).toBe(true);
+    expect(new Set(scene.probed)).toEqual(new Set([0, 1]));
+  });
+
+  it('one that finds the queue empty shows that there is none', () => {
+    const scene = new Scene();
+    const paths = [path(0, { carrier: 'tcp' }), path(1, { carrier: 'udp' })];
+    scene.choose(...paths);
+    const lossy = paths.map((one, index) => ({ ...one, recentRttMs: index === 0 ? 60 : 21 }));
+    scene.run(lossy, () => (scene.backups.get(1) === true ? 100 : 1_000), 10_000);
+    expect(scene.backups.get(1)).toBe(false);
   });
 
   it('further TCP connections are given back when their group is no more', () => {

@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { GroupTuner, RELEASE_AFTER_MS, RETRY_TRIAL_MS } from '../../src/node/tuner.js';
+import {
+  GroupTuner,
+  QUEUED_REVIEW_MS,
+  RELEASE_AFTER_MS,
+  RETRY_TRIAL_MS,
+  TRIAL_MIN_MS,
+} from '../../src/node/tuner.js';
 
 const STEP_MS = 250;
 
@@ -7,6 +13,7 @@ const STEP_MS = 250;
 class Scene {
   now = 0;
   movedBytes = 0;
+  isQueued = (_level: number): boolean => false;
   readonly levels: number[] = [];
   readonly tuner: GroupTuner;
   readonly rateAt: (level: number) => number;
@@ -20,7 +27,9 @@ class Scene {
     for (const end = this.now + forMs; this.now < end; this.now += STEP_MS) {
       if (isBulk) this.movedBytes += this.rateAt(this.tuner.level) * STEP_MS;
       const { now, movedBytes } = this;
-      if (this.tuner.sample({ now, movedBytes, rttMs: 20 })) this.levels.push(this.tuner.level);
+      const isQueued = this.isQueued(this.tuner.level);
+      const hasChanged = this.tuner.sample({ now, movedBytes, rttMs: 20, isQueued });
+      if (hasChanged) this.levels.push(this.tuner.level);
     }
     return this;
   }
@@ -63,6 +72,50 @@ describe('the tuner', () => {
     isLossy = false;
     scene.run(60_000);
     expect(scene.levels.at(-1)).toBe(0);
+  });
+
+  it('tries nothing while a queue stands', () => {
+    const scene = new Scene(7, (level) => 100 * (1 + level));
+    scene.isQueued = () => true;
+    expect(scene.run(60_000).levels).toEqual([]);
+    scene.isQueued = () => false;
+    expect(scene.run(5_000).levels[0]).toBe(1);
+  });
+
+  it('gives back what brings much, but fills a queue', () => {
+    const scene = new Scene(1, (level) => 100 * (1 + level));
+    scene.isQueued = (level) => level > 0;
+    scene.run(8_000);
+    expect(scene.levels).toEqual([1, 0]);
+  });
+
+  it('keeps what pays although a queue stands now and then', () => {
+    const scene = new Scene(1, (level) => 100 * (1 + level));
+    scene.isQueued = () => scene.now % 1_000 < 250;
+    scene.run(30_000);
+    expect(scene.levels).toEqual([1]);
+  });
+
+  it('gives back what paid soon after others have filled the link', () => {
+    const scene = new Scene(1, (level) => 100 * (1 + level)).run(20_000);
+    expect(scene.tuner.level).toBe(1);
+    scene.isQueued = () => true;
+    scene.run(QUEUED_REVIEW_MS + 2 * TRIAL_MIN_MS);
+    expect(scene.tuner.level).toBe(0);
+    scene.run(60_000);
+    expect(scene.levels).toEqual([1, 0]);
+  });
+
+  it('looks for a queue before a trial, and while more is in use', () => {
+    const scene = new Scene(1, (level) => 100 * (1 + level));
+    expect(scene.tuner.isLooking(0)).toBe(false);
+    scene.run(1_000);
+    expect(scene.tuner.isLooking(scene.now)).toBe(true);
+    scene.run(20_000);
+    expect(scene.tuner.isLooking(scene.now)).toBe(true);
+    const idle = new Scene(1, () => 1_000).run(8_000);
+    expect(idle.levels).toEqual([1, 0]);
+    expect(idle.tuner.isLooking(idle.now)).toBe(false);
   });
 
   it('does nothing where there is nothing more', () => {
