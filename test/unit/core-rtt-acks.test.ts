@@ -12,6 +12,7 @@ import {
   INITIAL_RTT_MS,
   MIN_RTT_WINDOW_MS,
   MIN_VARIANCE_MS,
+  RECENT_RTT_MS,
   RttEstimator,
 } from '../../src/core/rtt.js';
 
@@ -79,6 +80,18 @@ describe('RttEstimator', () => {
     expect(rtt.minRttMs).toBe(20);
     rtt.sample(50, 0, at(MIN_RTT_WINDOW_MS + 1));
     expect(rtt.minRttMs).toBe(50);
+  });
+
+  it('knows the smallest of the last samples', () => {
+    const rtt = new RttEstimator();
+    rtt.sample(20, 0, at(0));
+    rtt.sample(40, 0, at(RECENT_RTT_MS - 1));
+    rtt.sample(60, 0, at(RECENT_RTT_MS));
+    expect(rtt.recentRttMs).toBe(20);
+    rtt.sample(70, 0, at(2 * RECENT_RTT_MS));
+    expect(rtt.recentRttMs).toBe(60);
+    rtt.sample(80, 0, at(5 * RECENT_RTT_MS));
+    expect(rtt.recentRttMs).toBe(80);
   });
 });
 
