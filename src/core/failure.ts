@@ -176,13 +176,19 @@ export function pathProgressed(
   const { health } = path;
   // An idle path's round trip proves little: what counts is real data, if there is any.
   const isIdle = (session.streams?.bufferedBytes ?? 0) === 0;
-  const proof = isIdle ? acked.length : acked.filter(carriesData).length;
+  // What a datagram path got before says nothing of it as it is since its silence; a stream carrier
+  // delivers in order, so that what was under way is all that can arrive.
+  const provesFrom = path.carrier.isStream ? undefined : health.suspectSince;
+  const proof = acked.filter(
+    (packet) => packet.sentAt >= (provesFrom ?? 0) && (isIdle || carriesData(packet)),
+  ).length;
   const wasInDoubt = path.state === 'active' && health.timeoutCount > 0;
   health.progressed(proof, now);
   if (wasInDoubt) rescue(session, path);
   if (path.state !== 'suspect') return;
   if (!health.isProven && session.activePathCount > 0) return;
   health.recovered();
+  if (provesFrom !== undefined) path.rtt.restart(now);
   activate(session, path, 'it delivers again');
 }
 

@@ -52,6 +52,8 @@ export interface Contents {
   readonly control?: boolean;
   /** Whether stream data may. */
   readonly data?: boolean;
+  /** With `data`: so much of what waits is left to other paths, which deliver it sooner; 0. */
+  readonly aheadBytes?: number;
   /** Stream data that another path carries too; this packet does not answer for it. */
   readonly copies?: readonly Piece[];
   /** Datagram carriers: a probe of this size; its loss is of no consequence. */
@@ -209,7 +211,7 @@ export function buildPacket(
   if (!isElsewhere) addQueued(path.pinned, draft);
   if (contents.control === true) addQueued(session.control, draft);
   for (const piece of contents.copies ?? []) addCopy(piece, draft);
-  if (contents.data === true) addData(session, draft);
+  if (contents.data === true) addData(session, draft, contents.aheadBytes ?? 0);
   if (draft.isEmpty) return undefined;
   askNowAndThen(session, path, draft);
   if (!path.carrier.isStream) draft.padTo(MIN_DATAGRAM_BYTES, limit);
@@ -264,17 +266,17 @@ function addQueued(queue: Frame[], draft: Draft): void {
   }
 }
 
-function addData(session: SessionState, draft: Draft): void {
+function addData(session: SessionState, draft: Draft, aheadBytes: number): void {
   const streams = session.streams;
   while (streams !== undefined && draft.roomBytes >= MIN_STREAM_ROOM_BYTES) {
     const stream = streams.select();
     if (stream === undefined) return;
-    const offset = stream.nextPieceOffset;
+    const offset = aheadBytes > 0 ? stream.sentBytes + aheadBytes : stream.nextPieceOffset;
     const shortHeader = streamHeaderLength(stream.id, offset, undefined);
-    const piece = streams.take(stream, draft.roomBytes - shortHeader);
+    const piece = streams.take(stream, draft.roomBytes - shortHeader, aheadBytes);
     if (piece === undefined) return;
     const length = piece.range.end - piece.range.start;
-    const longHeader = streamHeaderLength(stream.id, offset, length);
+    const longHeader = streamHeaderLength(stream.id, piece.range.start, length);
     draft.addPiece(piece, longHeader + length > draft.roomBytes);
   }
 }

@@ -186,7 +186,7 @@ function takeAck(session: SessionState, frame: AckFrame, now: Instant): void {
   if (acked.length === 0 && spurious.length === 0) return;
   if (largestAcked !== undefined) {
     const delayMs = Math.min(frame.delayUs / 1000, session.maxAckDelayMs);
-    path.rtt.sample(now - largestAcked.sentAt, delayMs, now);
+    path.rtt.sample(now - largestAcked.sentAt, delayMs, now, priorInFlight / path.ratePerMs);
   }
   for (const packet of acked) {
     path.rate.delivered(packet.rateMark, packet.bytes, packet.sentAt, now);

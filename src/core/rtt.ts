@@ -16,6 +16,15 @@ export const MIN_RTT_WINDOW_MS = 30_000;
 /** A recent minimum is that of one to two of these. */
 export const RECENT_RTT_MS = 1_000;
 
+/**
+ * A path has become longer if all of so many samples, over as long as a round trip took, are so
+ * many times what it was and what stands in our own queue, and this much more. Jitter and loss
+ * always leave some that are shorter.
+ */
+const LONGER = 2;
+const LONGER_MS = 50;
+const LONGER_SAMPLES = 32;
+
 export class RttEstimator {
   #smoothed: number;
   #variance: number;
@@ -27,6 +36,10 @@ export class RttEstimator {
   #recentMs = Number.POSITIVE_INFINITY;
   #beforeMs = Number.POSITIVE_INFINITY;
   #recentSince = Number.NEGATIVE_INFINITY;
+  /** Of the latest samples, all of a longer path: the smallest, how many they are, since when. */
+  #longer = Number.POSITIVE_INFINITY;
+  #longerCount = 0;
+  #longerSince = 0;
 
   /** @param initialMs a guess that stands until the first sample; how long a challenge took, say. */
   constructor(initialMs = INITIAL_RTT_MS) {
@@ -46,7 +59,10 @@ export class RttEstimator {
     return this.#latest;
   }
 
-  /** The smallest sample of the last {@link MIN_RTT_WINDOW_MS}, or the smoothed one before any. */
+  /**
+   * The smallest sample of the last {@link MIN_RTT_WINDOW_MS}, or since the path has become longer;
+   * the smoothed one before any.
+   */
   get minRttMs(): number {
     return this.#sampled ? this.#minimum : this.#smoothed;
   }
@@ -63,8 +79,11 @@ export class RttEstimator {
     return this.#sampled;
   }
 
-  /** @param ackDelayMs what the peer says it held the acknowledgement, already capped. */
-  sample(rttMs: number, ackDelayMs: number, now: Instant): void {
+  /**
+   * @param ackDelayMs what the peer says it held the acknowledgement, already capped.
+   * @param inFlightMs how long the path needs to deliver what we have in flight.
+   */
+  sample(rttMs: number, ackDelayMs: number, now: Instant, inFlightMs = 0): void {
     this.#latest = rttMs;
     if (now - this.#recentSince >= RECENT_RTT_MS) {
       const isFresh = now - this.#recentSince < 2 * RECENT_RTT_MS;
@@ -73,6 +92,7 @@ export class RttEstimator {
       this.#recentSince = now;
     }
     this.#recentMs = Math.min(this.#recentMs, rttMs);
+    this.#watchLonger(rttMs, inFlightMs, now);
     if (rttMs <= this.#minimum || now - this.#minimumAt > MIN_RTT_WINDOW_MS) {
       this.#minimum = rttMs;
       this.#minimumAt = now;
@@ -86,6 +106,40 @@ export class RttEstimator {
     const adjusted = rttMs - ackDelayMs >= this.#minimum ? rttMs - ackDelayMs : rttMs;
     this.#variance = 0.75 * this.#variance + 0.25 * Math.abs(this.#smoothed - adjusted);
     this.#smoothed = 0.875 * this.#smoothed + 0.125 * adjusted;
+  }
+
+  #watchLonger(rttMs: number, inFlightMs: number, now: Instant): void {
+    const longerMs = Math.max(
+      LONGER * Math.max(this.#minimum, inFlightMs),
+      this.#minimum + LONGER_MS,
+    );
+    if (!this.#sampled || rttMs <= longerMs) {
+      this.#longerCount = 0;
+      return;
+    }
+    if (this.#longerCount === 0) {
+      this.#longer = rttMs;
+      this.#longerSince = now;
+    }
+    this.#longer = Math.min(this.#longer, rttMs);
+    this.#longerCount += 1;
+    if (this.#longerCount < LONGER_SAMPLES || now - this.#longerSince < this.#minimum) return;
+    this.#minimum = this.#longer;
+    this.#minimumAt = now;
+    this.#longerCount = 0;
+  }
+
+  /**
+   * The path has been silent and is back, perhaps as another one: of all samples only the latest
+   * says something of it. It counts as a first one does (RFC 9002 §5.2, §5.3).
+   */
+  restart(now: Instant): void {
+    if (!this.#sampled) return;
+    this.#minimum = this.#latest;
+    this.#minimumAt = now;
+    this.#smoothed = this.#latest;
+    this.#variance = this.#latest / 2;
+    this.#longerCount = 0;
   }
 
   /** How long after sending an acknowledgement should be here (RFC 9002 §6.2.1), without back-off. */

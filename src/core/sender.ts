@@ -290,6 +290,7 @@ function nextData(session: SessionState, now: Instant): Built | undefined {
     paths: views,
     pendingBytes: pending.bytes,
     creditBytes: pending.creditBytes,
+    skippedBytes: pending.skippedBytes,
     lastPathId: session.lastPathId,
   });
   if (choice.type === 'wait') {
@@ -300,7 +301,8 @@ function nextData(session: SessionState, now: Instant): Built | undefined {
   if (path === undefined) return undefined;
   session.lastPathId = path.id;
   const silenceMs = now - Math.max(path.lastReceivedAt, path.lastSentAt);
-  const built = buildPacket(session, path, { control: true, data: true }, now);
+  const { aheadBytes } = choice;
+  const built = buildPacket(session, path, { control: true, data: true, aheadBytes }, now);
   if (built !== undefined && silenceMs > DOUBT_AFTER_SILENCE_MS) probeAnother(session, path);
   for (const other of paths) {
     if (built !== undefined && choice.copies.includes(other.id)) queueCopies(other, built.pieces);

@@ -20,6 +20,6 @@ it('does not wait for a path that is free', () => {
     // The smaller round trip, but slow: a piece arrives later than on the other path.
     { ...common, pathId: 1, arrivalMs: 40, smoothedRttMs: 8.5, minRttMs: 8, rate: 10 },
   ];
-  const input = { paths, pendingBytes: 0, creditBytes: 0, lastPathId: undefined };
+  const input = { paths, pendingBytes: 0, creditBytes: 0, skippedBytes: 0, lastPathId: undefined };
   expect(SCHEDULERS.earliestArrival(input).type).toBe('send');
 });

@@ -114,9 +114,11 @@ describe('paths that fail', () => {
           round(flapping.mbps, 2),
           `${round(100 * ratio, 1)} %`,
           `${round(flapping.longestGapMs, 0)} ms`,
+          `${flapping.stalls}`,
           `${round(flapping.againPercent, 2)} %`,
         ]);
         expect(ratio, kind).toBeGreaterThanOrEqual(0.97);
+        expect(flapping.stalls, kind).toBeLessThanOrEqual(kind === 'tcp' ? 4 : 0);
       }
       const head = [
         '20/40 + 10/100 that flaps',
@@ -124,6 +126,7 @@ describe('paths that fail', () => {
         'both',
         'ratio',
         'longest gap',
+        'stalls',
         'sent again',
       ];
       await expect(table(head, lines)).toMatchFileSnapshot('failure-flapping.txt');

@@ -69,9 +69,14 @@ export function bedOf(
   return bed;
 }
 
+/** From here on a pause is seen. */
+const STALL_MS = 250;
+
 export interface Bulk {
   readonly mbps: number;
   readonly longestGapMs: number;
+  /** Pauses of {@link STALL_MS} and more in what is read. */
+  readonly stalls: number;
   /** Stream bytes sent again, of all sent, in percent. */
   readonly againPercent: number;
   /** Most that the sender held for the reader at the end, in MB. */
@@ -80,7 +85,12 @@ export interface Bulk {
 
 /** One stream as fast as it goes, from the moment the session is established. */
 export function bulk(bed: Bed, seconds: number, during: (bed: Bed) => void = () => {}): Bulk {
-  const reader = new Reader(bed.server);
+  let stalls = 0;
+  let lastAt = Number.POSITIVE_INFINITY;
+  const reader = new Reader(bed.server, (_id, _offset, _length, now) => {
+    if (now - lastAt >= STALL_MS) stalls += 1;
+    lastAt = now;
+  });
   new BulkSender(bed.client);
   let heldBytes = 0;
   const startedAt = bed.world.now;
@@ -95,6 +105,7 @@ export function bulk(bed: Bed, seconds: number, during: (bed: Bed) => void = () 
   return {
     mbps: (reader.readBytes * 8) / (seconds * 1e6),
     longestGapMs: reader.longestGapMs,
+    stalls,
     againPercent: (100 * sentAgainBytes) / Math.max(1, sentNewBytes + sentAgainBytes),
     heldMb: heldBytes / 1e6,
   };

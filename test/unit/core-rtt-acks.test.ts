@@ -36,6 +36,39 @@ describe('RttEstimator', () => {
     expect(rtt.probeTimeoutMs(25)).toBe(100 + 4 * 50 + 25);
   });
 
+  it('takes a path for longer when all samples of a round trip, and many, are much longer', () => {
+    const rtt = new RttEstimator();
+    rtt.sample(100, 0, at(0));
+    for (let n = 1; n < 40; n++) rtt.sample(1_200 + n, 0, at(n));
+    expect(rtt.minRttMs).toBe(100);
+    for (let n = 40; n < 102; n++) rtt.sample(1_200 + n, 0, at(n));
+    expect(rtt.minRttMs).toBe(1_201);
+    rtt.sample(90, 0, at(200));
+    expect(rtt.minRttMs).toBe(90);
+  });
+
+  it('does not take jitter, a queue of our own or a few late packets for a longer path', () => {
+    const jitters = new RttEstimator();
+    const queued = new RttEstimator();
+    for (const rtt of [jitters, queued]) rtt.sample(100, 0, at(0));
+    for (let n = 1; n < 1_000; n++) {
+      // One in thirty is below the bound.
+      jitters.sample(n % 30 === 0 ? 190 : 500, 0, at(n));
+      queued.sample(800, 0, at(n), 700);
+    }
+    expect([jitters.minRttMs, queued.minRttMs]).toEqual([100, 100]);
+  });
+
+  it('counts the latest sample as a first one after a restart', () => {
+    const rtt = new RttEstimator();
+    rtt.restart(at(0));
+    expect(rtt.hasSample).toBe(false);
+    rtt.sample(100, 0, at(0));
+    rtt.sample(1_200, 0, at(1));
+    rtt.restart(at(2));
+    expect([rtt.smoothedRttMs, rtt.rttVarianceMs, rtt.minRttMs]).toEqual([1_200, 600, 1_200]);
+  });
+
   it('follows RFC 9002 §5.3 step by step', () => {
     const rtt = new RttEstimator();
     rtt.sample(100, 0, at(0));

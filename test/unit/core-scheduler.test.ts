@@ -34,7 +34,14 @@ function busy(pathId: number, rate: number, rttMs: number, waitMs: number): Path
 }
 
 function input(paths: readonly PathView[], over: Partial<SchedulerInput> = {}): SchedulerInput {
-  return { paths, pendingBytes: BULK, creditBytes: BULK, lastPathId: undefined, ...over };
+  return {
+    paths,
+    pendingBytes: BULK,
+    creditBytes: BULK,
+    skippedBytes: 0,
+    lastPathId: undefined,
+    ...over,
+  };
 }
 
 function chosen(choice: Choice): number | 'wait' {
@@ -68,6 +75,7 @@ const anyInput = fc.record({
   paths: anyPaths,
   pendingBytes: fc.nat({ max: 5_000_000 }),
   creditBytes: fc.nat({ max: 5_000_000 }),
+  skippedBytes: fc.nat({ max: 5_000_000 }),
   lastPathId: fc.option(fc.nat({ max: 5 }), { nil: undefined }),
 });
 
@@ -245,6 +253,25 @@ describe('earliestArrival', () => {
       { numRuns: 2_000 },
     );
   });
+
+  it('takes for a much slower path what the others will not have come to when it has repaired it', () => {
+    const paths = [busy(1, 100, 40, 10), path(2, 10, 600)];
+    const sooner = 100 * (300 - 30);
+    const ahead = (creditBytes: number) =>
+      SCHEDULERS.earliestArrival(input(paths, { creditBytes }));
+    const all = { type: 'send', pathId: 2, copies: [], aheadBytes: sooner + 100 * 600 };
+    expect(ahead(BULK)).toEqual(all);
+    // A repair may take half of the credit.
+    expect(ahead(100_000)).toEqual({ ...all, aheadBytes: 50_000 });
+    expect(ahead(40_000)).toEqual({ ...all, aheadBytes: sooner });
+  });
+
+  it('takes the next piece in order for a path that is hardly slower', () => {
+    const alike = input([busy(1, 100, 40, 30), path(2, 10, 140)]);
+    expect(SCHEDULERS.earliestArrival(alike)).toMatchObject({ pathId: 2, aheadBytes: 0 });
+    const queued = input([busy(1, 100, 200, 10), path(2, 10, 400, { arrivalMs: 200 })]);
+    expect(SCHEDULERS.earliestArrival(queued)).toMatchObject({ pathId: 2, aheadBytes: 0 });
+  });
 });
 
 describe('the simple schedulers', () => {
@@ -272,7 +299,7 @@ describe('the simple schedulers', () => {
 
   it('redundant takes the earliest path that has room, and all others for copies', () => {
     const choice = SCHEDULERS.redundant(input([near, far, busy(6, 1, 1, 1), path(7, 1, 500)]));
-    expect(choice).toEqual({ type: 'send', pathId: 3, copies: [5, 6, 7] });
+    expect(choice).toEqual({ type: 'send', pathId: 3, copies: [5, 6, 7], aheadBytes: 0 });
   });
 
   it('backup stays on the oldest path, and waits for it', () => {

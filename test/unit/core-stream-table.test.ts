@@ -79,7 +79,7 @@ function sendAll(streams: StreamTable, pieceBytes: number): number[] {
   const ids: number[] = [];
   for (;;) {
     const send = streams.select();
-    const piece = send === undefined ? undefined : streams.take(send, pieceBytes);
+    const piece = send === undefined ? undefined : streams.take(send, pieceBytes, 0);
     if (send === undefined || piece === undefined) return ids;
     ids.push(send.id);
   }
@@ -403,9 +403,9 @@ describe('what may be written', () => {
     expect(streams.write(id, new Uint8Array(1_000))).toBe(0);
     const [send] = [...streams.streams].map((stream) => stream.send);
     if (send === undefined) throw new Error('a stream that can be written to');
-    streams.take(send, 199);
+    streams.take(send, 199, 0);
     expect(events).toEqual([]);
-    streams.take(send, 1);
+    streams.take(send, 1, 0);
     expect(events).toEqual([{ type: 'writable', streamId: id }]);
     expect(streams.write(id, new Uint8Array(1_000))).toBe(200);
     // What has been sent and may have to be sent again counts only as buffered.

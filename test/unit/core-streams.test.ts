@@ -162,7 +162,7 @@ describe('SendStream and ReceiveStream together', () => {
         expect(line.receive.isAtEnd).toBe(true);
         expect(line.receive.finalSize).toBe(line.send.writtenBytes);
         expect(line.send.isDone).toBe(true);
-        expect([line.send.bufferedBytes, line.send.lostBytes, line.send.unsentBytes]).toEqual([
+        expect([line.send.bufferedBytes, line.send.overdueBytes, line.send.unsentBytes]).toEqual([
           0, 0, 0,
         ]);
         expect([line.budget.runs, line.budget.bytes]).toEqual([0, 0]);
@@ -184,11 +184,15 @@ describe('SendStream', () => {
     send.next(1_000, PLENTY);
     send.next(1_000, PLENTY);
     expect(send.lose(0, 1_000, false)).toBe(1_000);
-    expect(send.lostBytes).toBe(1_000);
+    expect(send.overdueBytes).toBe(1_000);
     expect(send.nextPieceOffset).toBe(0);
-    expect(send.next(600, 0)).toEqual({ range: { start: 0, end: 600 }, fin: false, isNew: false });
-    expect(send.next(600, 0)?.range).toEqual({ start: 600, end: 1_000 });
-    expect(send.next(600, PLENTY)).toEqual({
+    expect(send.next(600, 0)).toMatchObject({
+      range: { start: 0, end: 600 },
+      fin: false,
+      isNew: false,
+    });
+    expect(send.next(600, 0)?.range).toMatchObject({ start: 600, end: 1_000 });
+    expect(send.next(600, PLENTY)).toMatchObject({
       range: { start: 2_000, end: 2_600 },
       fin: false,
       isNew: true,
@@ -209,7 +213,36 @@ describe('SendStream', () => {
     const send = written(1_000);
     send.next(1_000, PLENTY);
     expect([send.lose(0, 700, false), send.lose(300, 1_000, false)]).toEqual([700, 300]);
-    expect(send.lostBytes).toBe(1_000);
+    expect(send.overdueBytes).toBe(1_000);
+  });
+
+  it('takes a piece from behind what is left to others, which they get afterwards in order', () => {
+    const send = written(10_000);
+    expect(send.next(1_000, PLENTY)?.range).toEqual({ start: 0, end: 1_000 });
+    const ahead = send.next(500, PLENTY, 3_000);
+    expect(ahead).toMatchObject({ range: { start: 4_000, end: 4_500 }, creditBytes: 3_500 });
+    // All that waits before it counts: the next piece follows at once.
+    expect(send.next(500, PLENTY, 3_000)?.range).toEqual({ start: 4_500, end: 5_000 });
+    expect([send.sentBytes, send.overdueBytes, send.unsentBytes]).toEqual([5_000, 3_000, 5_000]);
+    expect(send.lose(0, 1_000, false)).toBe(1_000);
+    const rest = [send.next(9_000, PLENTY), send.next(9_000, PLENTY), send.next(9_000, PLENTY)];
+    expect(rest.map((piece) => [piece?.range.start, piece?.isNew, piece?.creditBytes])).toEqual([
+      [0, false, 0],
+      [1_000, true, 0],
+      [5_000, true, 5_000],
+    ]);
+  });
+
+  it('leaves nothing out that flow control, or the end, does not let it come back from', () => {
+    const send = written(10_000, 2_000);
+    expect(send.next(500, PLENTY, 9_000)?.range).toEqual({ start: 1_500, end: 2_000 });
+    expect(send.next(500, PLENTY, 9_000)).toBeUndefined();
+    expect(send.hasWork(0)).toBe(true);
+    expect(send.next(9_000, 0)?.range).toEqual({ start: 0, end: 1_500 });
+    const short = written(1_000);
+    short.finish();
+    expect(short.next(400, PLENTY, 9_000)).toMatchObject({ range: { start: 600 }, fin: true });
+    expect(short.next(9_000, PLENTY)).toMatchObject({ range: { start: 0, end: 600 }, fin: false });
   });
 
   it('stops at the limits of the stream and of the session', () => {
@@ -229,7 +262,7 @@ describe('SendStream', () => {
     const send = written(100);
     expect(send.next(PLENTY, PLENTY)?.fin).toBe(false);
     send.finish();
-    expect(send.next(PLENTY, 0)).toEqual({
+    expect(send.next(PLENTY, 0)).toMatchObject({
       range: { start: 100, end: 100 },
       fin: true,
       isNew: true,
@@ -238,7 +271,7 @@ describe('SendStream', () => {
     send.lose(100, 100, true);
     expect(send.next(PLENTY, 0)?.fin).toBe(true);
     send.acknowledged(0, 100, false);
-    expect([send.isDone, send.isOutstanding(100, 100, true)]).toEqual([false, true]);
+    expect([send.isDone, send.isOutstanding(100, 100, true)]).toMatchObject([false, true]);
     send.acknowledged(100, 100, true);
     expect(send.isDone).toBe(true);
     send.lose(100, 100, true);
@@ -248,7 +281,7 @@ describe('SendStream', () => {
   it('says the end of an empty stream', () => {
     const send = new SendStream(0, 0);
     send.finish();
-    expect(send.next(0, 0)).toEqual({ range: { start: 0, end: 0 }, fin: true, isNew: true });
+    expect(send.next(0, 0)).toMatchObject({ range: { start: 0, end: 0 }, fin: true, isNew: true });
     send.acknowledged(0, 0, true);
     expect(send.isDone).toBe(true);
   });
@@ -270,7 +303,7 @@ describe('SendStream', () => {
     send.reset(8);
     expect(send.resetCode).toBe(7);
     expect(send.sentBytes).toBe(2_000);
-    expect([send.bufferedBytes, send.unsentBytes, send.lostBytes]).toEqual([0, 0, 0]);
+    expect([send.bufferedBytes, send.unsentBytes, send.overdueBytes]).toEqual([0, 0, 0]);
     expect(send.hasWork(PLENTY)).toBe(false);
     expect([send.acknowledged(0, 2_000, false), send.lose(0, 2_000, true)]).toEqual([0, 0]);
     expect(send.isOutstanding(0, 2_000, false)).toBe(false);

@@ -18,6 +18,10 @@ import {
 
 /** How late a piece may be, in variances of the round trip, before it blocks the window. */
 const VARIANCES = 4;
+/** Tuning: differences below this are not worth holes in what is under way, and nobody sees them. */
+const AHEAD_MIN_MS = 50;
+/** And not those of a path that is not so many times slower: it only queues more. */
+const AHEAD_MIN_RATIO = 2;
 
 export function earliestArrival(input: SchedulerInput): Choice {
   let paths = preferred(input.paths);
@@ -31,7 +35,10 @@ export function earliestArrival(input: SchedulerInput): Choice {
     }
     if (best === undefined || bestFree === undefined) return WAIT;
     if (best !== bestFree && !helps(bestFree, paths, input.pendingBytes)) return WAIT;
-    if (isHarmless(bestFree, paths, input.creditBytes)) return send(bestFree.pathId);
+    if (isHarmless(bestFree, paths, input.creditBytes)) {
+      const ahead = aheadBytes(bestFree, paths, input.creditBytes + input.skippedBytes);
+      return send(bestFree.pathId, [], ahead);
+    }
     // It is as if it were not there: one whose figures are bad must not keep others from sending.
     const harmful = bestFree;
     paths = paths.filter((path) => path !== harmful);
@@ -40,6 +47,29 @@ export function earliestArrival(input: SchedulerInput): Choice {
 
 function arrival(path: PathView): number {
   return path.waitMs + path.arrivalMs;
+}
+
+/**
+ * What faster paths deliver before a piece that is sent on `slow` arrives: if it were the next
+ * piece of a stream, all of that would wait for it (STMS, USENIX ATC 2018). And what they deliver
+ * in another round trip of `slow`, as far as half of the credit goes: a piece that is lost there
+ * can then be sent again before it is missed.
+ */
+function aheadBytes(slow: PathView, paths: readonly PathView[], creditBytes: number): number {
+  let soonerBytes = 0;
+  let repairBytes = 0;
+  for (const path of paths) {
+    const soonerMs = slow.arrivalMs - arrival(path);
+    const isLonger = slow.arrivalMs >= AHEAD_MIN_RATIO * arrival(path);
+    if (path === slow || !isLonger || soonerMs < AHEAD_MIN_MS) continue;
+    soonerBytes += path.rate * soonerMs;
+    repairBytes += path.rate * slow.smoothedRttMs;
+  }
+  return Math.floor(soonerBytes + clamp(creditBytes / 2 - soonerBytes, repairBytes));
+}
+
+function clamp(value: number, maximum: number): number {
+  return Math.max(0, Math.min(value, maximum));
 }
 
 /** Whether `slow` would deliver a piece before the paths that are faster had delivered all. */

@@ -30,13 +30,21 @@ export interface SchedulerInput {
   readonly pendingBytes: number;
   /** What the peer's flow control and our own buffer still allow to be under way, in bytes. */
   readonly creditBytes: number;
+  /** What counts as under way because pieces behind it were sent first. */
+  readonly skippedBytes: number;
   /** The path chosen last, for those who take turns. */
   readonly lastPathId: number | undefined;
 }
 
 /** One path, several for copies, or `wait`: sending on what is free now would not help. */
 export type Choice =
-  | { readonly type: 'send'; readonly pathId: number; readonly copies: readonly number[] }
+  | {
+      readonly type: 'send';
+      readonly pathId: number;
+      readonly copies: readonly number[];
+      /** What other paths will have delivered before the piece arrives: it is taken from behind. */
+      readonly aheadBytes: number;
+    }
   | { readonly type: 'wait' };
 
 export type Scheduler = (input: SchedulerInput) => Choice;
@@ -45,8 +53,8 @@ export type SchedulerName = 'earliestArrival' | 'minRtt' | 'roundRobin' | 'redun
 
 export const WAIT: Choice = { type: 'wait' };
 
-export function send(pathId: number, copies: readonly number[] = []): Choice {
-  return { type: 'send', pathId, copies };
+export function send(pathId: number, copies: readonly number[] = [], aheadBytes = 0): Choice {
+  return { type: 'send', pathId, copies, aheadBytes };
 }
 
 /** The available paths, or the backups if there are none. */

@@ -14,6 +14,8 @@ export interface Pending {
   readonly bytes: number;
   /** How much more may be under way before flow control, or the send buffer, stops new data. */
   readonly creditBytes: number;
+  /** Left out for pieces further on; counts as if it were under way. */
+  readonly skippedBytes: number;
   /** There is more to send, but what is under way holds it up. */
   readonly isBlocked: boolean;
 }
@@ -92,17 +94,19 @@ export class SendQueue {
   pending(limits: SendLimits): Pending {
     let bytes = 0;
     let creditBytes = Math.min(limits.sessionCredit, limits.sendBufferBytes);
+    let skippedBytes = 0;
     let found = 0;
     this.#ready(limits.sessionCredit, (send) => {
       const heldBytes = send.sentBytes - send.acknowledgedBytes;
       creditBytes = Math.min(creditBytes, limits.streamSendBufferBytes - heldBytes);
       bytes +=
-        send.lostBytes + Math.max(0, Math.min(send.unsentBytes, send.maxData - send.sentBytes));
+        send.overdueBytes + Math.max(0, Math.min(send.unsentBytes, send.maxData - send.sentBytes));
+      skippedBytes += send.skippedBytes;
       found += 1;
       return found < MAX_LOOKED_AT;
     });
     const hasWork = found > 0;
-    return { hasWork, bytes, creditBytes, isBlocked: !hasWork && this.#hasUnsent };
+    return { hasWork, bytes, creditBytes, skippedBytes, isBlocked: !hasWork && this.#hasUnsent };
   }
 
   /** Of those that can't send now, one has something. */

@@ -9,6 +9,16 @@ import { assert } from '../errors.js';
 import { type Range, RangeSet } from '../range-set.js';
 import { BlockPool, SendBuffer } from './send-buffer.js';
 
+/** A piece to be sent. */
+export interface NextPiece {
+  readonly range: Range;
+  readonly fin: boolean;
+  /** Its bytes have never been sent before. */
+  readonly isNew: boolean;
+  /** What it takes of the session's flow control. */
+  readonly creditBytes: number;
+}
+
 export class SendStream {
   readonly id: number;
   /** Higher is sent first; 0 by default. */
@@ -25,6 +35,8 @@ export class SendStream {
   #maxData: number;
   readonly #acked = new RangeSet();
   readonly #lost = new RangeSet();
+  /** See {@link skippedBytes}; sent as if it were lost. */
+  readonly #skipped = new RangeSet();
   #ackedPrefix = 0;
 
   constructor(id: number, maxData: number, pool = new BlockPool()) {
@@ -38,7 +50,7 @@ export class SendStream {
     return this.#writtenBytes;
   }
 
-  /** Sent at least once, in bytes; what counts against flow control. */
+  /** Sent at least once up to here, or skipped, in bytes; what counts against flow control. */
   get sentBytes(): number {
     return this.#nextOffset;
   }
@@ -67,13 +79,19 @@ export class SendStream {
     return this.#finAcked && this.#ackedPrefix === this.#writtenBytes;
   }
 
-  /** Never sent yet. */
+  /** Never sent yet, without what was skipped. */
   get unsentBytes(): number {
     return this.#resetCode === undefined ? this.#writtenBytes - this.#nextOffset : 0;
   }
 
-  get lostBytes(): number {
-    return this.#lost.size;
+  /** Left out for pieces further on, which a slower path carries. */
+  get skippedBytes(): number {
+    return this.#skipped.size;
+  }
+
+  /** To be sent before anything new: lost, or skipped. */
+  get overdueBytes(): number {
+    return this.#lost.size + this.#skipped.size;
   }
 
   get maxData(): number {
@@ -100,6 +118,7 @@ export class SendStream {
     this.#resetCode = code;
     this.#buffer.release(this.#writtenBytes);
     this.#lost.clear();
+    this.#skipped.clear();
   }
 
   /** The RESET_STREAM frame has arrived. */
@@ -110,40 +129,72 @@ export class SendStream {
   /** Whether `next` would yield something, given this much session credit for new data. */
   hasWork(sessionCredit: number): boolean {
     if (this.#resetCode !== undefined) return false;
-    if (!this.#lost.isEmpty || this.#finLost) return true;
+    if (!this.#lost.isEmpty || !this.#skipped.isEmpty || this.#finLost) return true;
     const unsent = Math.min(this.#writtenBytes, this.#maxData) - this.#nextOffset;
     if (unsent > 0) return sessionCredit > 0;
     return this.#finished && !this.#finSent && this.#nextOffset === this.#writtenBytes;
   }
 
-  /** Where the next piece will start. */
+  /** The next piece does not start before this. */
   get nextPieceOffset(): number {
-    return this.#lost.first()?.start ?? this.#nextOffset;
+    return this.#firstOverdue?.first()?.start ?? this.#nextOffset;
+  }
+
+  /** Where the first piece is that has to be sent before anything new. */
+  get #firstOverdue(): RangeSet | undefined {
+    const lost = this.#lost.first();
+    const skipped = this.#skipped.first();
+    if (skipped === undefined) return lost === undefined ? undefined : this.#lost;
+    return lost !== undefined && lost.start < skipped.start ? this.#lost : this.#skipped;
   }
 
   /**
-   * The next piece to send, at most `limit` bytes: first what was lost, then new data within the
-   * limits. Marks it as sent.
+   * The next piece to send, at most `limit` bytes: first what was lost or skipped, then new data
+   * within the limits. Marks it as sent.
+   *
+   * @param aheadBytes so much of what waits is left to other paths, which deliver it sooner: the
+   *   piece is taken from behind it, and is always new.
    */
-  next(
-    limit: number,
-    sessionCredit: number,
-  ): { range: Range; fin: boolean; isNew: boolean } | undefined {
+  next(limit: number, sessionCredit: number, aheadBytes = 0): NextPiece | undefined {
     if (!this.hasWork(sessionCredit)) return undefined;
-    const lost = this.#lost.first();
-    if (lost !== undefined) {
-      const end = Math.min(lost.end, lost.start + limit);
-      if (end === lost.start) return undefined;
-      const range = { start: lost.start, end };
-      this.#lost.remove(range.start, range.end);
-      return { range, fin: this.#takeFin(range.end), isNew: false };
+    if (aheadBytes > 0) return this.#nextAhead(limit, sessionCredit, aheadBytes);
+    const overdue = this.#firstOverdue;
+    const first = overdue?.first();
+    if (overdue !== undefined && first !== undefined) {
+      const end = Math.min(first.end, first.start + limit);
+      if (end === first.start) return undefined;
+      const range = { start: first.start, end };
+      overdue.remove(range.start, range.end);
+      const isNew = overdue === this.#skipped;
+      return { range, fin: this.#takeFin(range.end), isNew, creditBytes: 0 };
     }
     const start = this.#nextOffset;
-    const allowed = Math.min(this.#writtenBytes, this.#maxData, start + sessionCredit);
-    const end = Math.max(start, Math.min(allowed, start + limit));
+    const end = Math.max(start, Math.min(this.#sendableEnd(sessionCredit), start + limit));
     if (end === start && start !== this.#writtenBytes) return undefined;
     this.#nextOffset = end;
-    return { range: { start, end }, fin: this.#takeFin(end), isNew: true };
+    return {
+      range: { start, end },
+      fin: this.#takeFin(end),
+      isNew: true,
+      creditBytes: end - start,
+    };
+  }
+
+  #sendableEnd(sessionCredit: number): number {
+    return Math.min(this.#writtenBytes, this.#maxData, this.#nextOffset + sessionCredit);
+  }
+
+  #nextAhead(limit: number, sessionCredit: number, aheadBytes: number): NextPiece | undefined {
+    const from = this.#nextOffset;
+    const end = this.#sendableEnd(sessionCredit);
+    const wanted = Math.max(0, aheadBytes - this.overdueBytes);
+    const start = Math.min(from + wanted, Math.max(from, end - limit));
+    const range = { start, end: Math.min(end, start + limit) };
+    if (range.end <= start) return undefined;
+    if (start > from) this.#skipped.add(from, start);
+    this.#nextOffset = range.end;
+    const fin = this.#takeFin(range.end);
+    return { range, fin, isNew: true, creditBytes: range.end - from };
   }
 
   #takeFin(end: number): boolean {

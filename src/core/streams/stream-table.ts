@@ -390,14 +390,16 @@ export class StreamTable {
     return this.#queue.select(this.sessionCredit);
   }
 
-  /** Takes the next piece of a selected stream, at most `limit` bytes. */
-  take(send: SendStream, limit: number): Piece | undefined {
-    const piece = send.next(limit, this.sessionCredit);
+  /**
+   * Takes the next piece of a selected stream, at most `limit` bytes.
+   *
+   * @param aheadBytes so much of what waits is left to other paths.
+   */
+  take(send: SendStream, limit: number, aheadBytes: number): Piece | undefined {
+    const piece = send.next(limit, this.sessionCredit, aheadBytes);
     if (piece === undefined) return undefined;
-    if (piece.isNew) {
-      this.#sentTotal += piece.range.end - piece.range.start;
-      this.#tellWritable();
-    }
+    this.#sentTotal += piece.creditBytes;
+    if (piece.creditBytes > 0) this.#tellWritable();
     this.#queue.rotate(send);
     const { range, fin, isNew } = piece;
     return { stream: send, range, fin, isNew };
