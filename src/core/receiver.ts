@@ -186,7 +186,11 @@ function takeAck(session: SessionState, frame: AckFrame, now: Instant): void {
   if (acked.length === 0 && spurious.length === 0) return;
   if (largestAcked !== undefined) {
     const delayMs = Math.min(frame.delayUs / 1000, session.maxAckDelayMs);
-    path.rtt.sample(now - largestAcked.sentAt, delayMs, now, priorInFlight / path.ratePerMs);
+    // A stream carrier repairs what it loses: all behind it is late, on no longer a path.
+    const inFlightMs = path.carrier.isStream
+      ? Number.POSITIVE_INFINITY
+      : priorInFlight / path.ratePerMs;
+    path.rtt.sample(now - largestAcked.sentAt, delayMs, now, inFlightMs);
   }
   for (const packet of acked) {
     path.rate.delivered(packet.rateMark, packet.bytes, packet.sentAt, now);
