@@ -201,7 +201,7 @@ class Listener implements TcpListener {
   #accepted(socket: Socket): void {
     socket.on('error', () => undefined);
     if (this.#strangers.size >= this.#limits.maxStrangers) this.#evict();
-    else if (this.#descriptors.areShort(socket)) this.#freeDescriptor();
+    for (let n = this.#descriptors.missing(socket); n > 0; n--) this.#freeDescriptor();
     const timer = setTimeout(() => {
       this.#counts.timedOut += 1;
       socket.destroy();

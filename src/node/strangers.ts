@@ -82,7 +82,7 @@ export class Strangers {
 }
 
 /**
- * Tells from a connection's own descriptor whether few are left: the system gives the lowest that is
+ * Tells from a connection's own descriptor how many are missing: the system gives the lowest that is
  * free (POSIX, 2.6). Where there are none, or no limit is known, there are always enough.
  *
  * When they are all used, Node closes what waits to be accepted, and tells nobody.
@@ -95,9 +95,13 @@ export class Descriptors {
     this.#firstReserved = limit - Math.min(MAX_RESERVED_DESCRIPTORS, limit * RESERVED_PART);
   }
 
-  areShort(socket: Socket): boolean {
+  /**
+   * How many have to be freed when this connection has come, so that the reserve is whole. One for
+   * each would not do: those that come next take the places that were freed, and show no shortage.
+   */
+  missing(socket: Socket): number {
     const { _handle: handle } = socket as unknown as { _handle?: { fd?: number } | null };
-    return (handle?.fd ?? -1) >= this.#firstReserved;
+    return Math.max(0, (handle?.fd ?? -1) + 1 - this.#firstReserved);
   }
 }
 

@@ -34,12 +34,35 @@ describe('descriptors', () => {
     [1_048_576, 1_048_512],
   ])('of %i are short from %i on', (limit, first) => {
     const descriptors = new Descriptors(limit);
-    expect(descriptors.areShort(socketAt(first - 1))).toBe(false);
-    expect(descriptors.areShort(socketAt(first))).toBe(true);
+    expect(descriptors.missing(socketAt(first - 1))).toBe(0);
+    expect(descriptors.missing(socketAt(first))).toBe(1);
+    expect(descriptors.missing(socketAt(first + 4))).toBe(5);
   });
 
+  it.each([96, 1_024])(
+    'of %i are never used up by strangers, the oldest of whom make room',
+    (limit) => {
+      const descriptors = new Descriptors(limit);
+      const strangers: number[] = [];
+      const used = new Set(Array.from({ length: 24 }, (_, fd) => fd));
+      for (let n = 0; n < 20 * limit; n++) {
+        let fd = 0;
+        while (used.has(fd)) fd += 1;
+        used.add(fd);
+        expect(fd).toBeLessThan(limit - 1);
+        for (let i = descriptors.missing(socketAt(fd)); i > 0; i--) {
+          const oldest = strangers.shift();
+          if (oldest !== undefined) used.delete(oldest);
+        }
+        strangers.push(fd);
+      }
+      // Without need nobody is sent away.
+      expect(strangers.length).toBeGreaterThan(limit / 2 - 24);
+    },
+  );
+
   it('are no question where there are none', () => {
-    expect(new Descriptors(100).areShort({} as Socket)).toBe(false);
-    expect(new Descriptors(100).areShort({ _handle: null } as unknown as Socket)).toBe(false);
+    expect(new Descriptors(100).missing({} as Socket)).toBe(0);
+    expect(new Descriptors(100).missing({ _handle: null } as unknown as Socket)).toBe(0);
   });
 });

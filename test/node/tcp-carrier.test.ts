@@ -56,6 +56,22 @@ carrierConformance('a stream that is no socket', () => {
   return { a: new TcpCarrier(a), b: new TcpCarrier(b) };
 });
 
+describe('a TCP carrier that is closed', () => {
+  it.each([[true], [false]])('waits for the other end only if it has sent: %s', async (hasSent) => {
+    const { client, socket } = await dialled();
+    const accepted = new TcpCarrier(socket);
+    const nothing = () => undefined;
+    accepted.open({ onReceive: nothing, onWritable: nothing, onClosed: nothing });
+    if (hasSent) {
+      await new Promise((resolve) => setImmediate(resolve));
+      accepted.send([Uint8Array.of(1)]);
+    }
+    accepted.close();
+    expect(socket.destroyed).toBe(!hasSent);
+    client.close();
+  });
+});
+
 /** Two streams in memory: what is written to one can be read from the other. */
 function duplexPair(): [Duplex, Duplex] {
   const ends: Duplex[] = [];

@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { MessageSender, Reader } from '../../src/sim/index.js';
 import { bedOf, bulk, gaps, type Kind, type LinkSpec, round, table } from './measure.js';
 
-/** The long tables take minutes: `.ci/run` sets FULL=1, `npm test` does not. */
+/** The long tables take minutes: `npm run tables` sets FULL=1, `npm test` does not. */
 const FULL = process.env['FULL'] === '1';
 const LONG = FULL ? '' : ' (skipped: takes minutes, set FULL=1)';
 const KINDS: readonly Kind[] = ['udp bbr', 'tcp'];
@@ -118,7 +118,7 @@ describe('paths that fail', () => {
           `${round(flapping.againPercent, 2)} %`,
         ]);
         expect(ratio, kind).toBeGreaterThanOrEqual(0.97);
-        expect(flapping.stalls, kind).toBeLessThanOrEqual(kind === 'tcp' ? 4 : 0);
+        expect(flapping.stalls, kind).toBeLessThanOrEqual(kind === 'tcp' ? 12 : 0);
       }
       const head = [
         '20/40 + 10/100 that flaps',

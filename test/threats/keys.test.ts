@@ -130,13 +130,13 @@ function watching(inner: CryptoProvider) {
       const aead = inner.aead(cipher, key);
       const name = Buffer.from(key).toString('hex');
       return {
-        seal: (nonce, aad, plaintext) => {
+        seal: (nonce, ...others) => {
           const used = perKey.get(name) ?? new Set();
           perKey.set(name, used);
           const text = Buffer.from(nonce).toString('hex');
           if (used.has(text)) repeated += 1;
           used.add(text);
-          return aead.seal(nonce, aad, plaintext);
+          return aead.seal(nonce, ...others);
         },
         open: (nonce, aad, sealed) => aead.open(nonce, aad, sealed),
       };

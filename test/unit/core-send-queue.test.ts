@@ -87,6 +87,7 @@ describe('the queue of streams that send', () => {
       hasWork: true,
       bytes: 600 + 1_500,
       creditBytes: 4_600,
+      skippedBytes: 0,
       isBlocked: false,
     });
   });

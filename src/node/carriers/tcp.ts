@@ -131,6 +131,7 @@ export class TcpCarrier implements Carrier {
   /** Sent in the present drain. */
   #outbox: Uint8Array[] = [];
   #outboxBytes = 0;
+  #hasSent = false;
   #isFlushing = false;
   #immediate: NodeJS.Immediate | undefined;
   #linger: NodeJS.Timeout | undefined;
@@ -179,6 +180,7 @@ export class TcpCarrier implements Carrier {
       this.#creditBytes -= chunk.length;
     }
     assert(this.#creditBytes >= 0, 'a stream carrier is sent no more than it asked for');
+    this.#hasSent = true;
     if (this.#isFlushing) return;
     this.#isFlushing = true;
     // After the drain, which is one microtask.
@@ -289,7 +291,9 @@ export class TcpCarrier implements Carrier {
   #finish(): void {
     const socket = this.#socket;
     if (socket.destroyed) return;
-    if (this.#ending?.error !== undefined) {
+    // Where nothing was sent, nothing has to arrive, and the descriptor is free at once.
+    const isIdle = socket instanceof Socket && !this.#hasSent;
+    if (this.#ending?.error !== undefined || isIdle) {
       socket.destroy();
       return;
     }
