@@ -4,6 +4,8 @@
  * @module
  */
 
+import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '@logtape/logtape';
 import {
   type ConnectOptions,
@@ -27,6 +29,8 @@ import { Trace } from './trace.js';
 
 /** How long the end of a session may take to reach the server. */
 const CLOSE_TIMEOUT_MS = 2_000;
+/** A server that stops resets its streams first: the reason comes right behind that. */
+const REASON_TIMEOUT_MS = 500;
 
 /** A client that is ready to connect. */
 export class Client {
@@ -105,6 +109,17 @@ export class Client {
     return this.#ending;
   }
 
+  /** What lies behind the failure of a stream, or an answer cut off, if the session ends as well. */
+  async reasonBehind(error: unknown): Promise<unknown> {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    const isOfStream = code.startsWith('ERR_STREAM_') || code === 'ERR_SERVICE_MESSAGE';
+    if (this.#ending === undefined && isOfStream) {
+      const ends = [...this.#sessions].map((session) => once(session, 'close'));
+      await Promise.race([...ends, delay(REASON_TIMEOUT_MS)]);
+    }
+    return this.#ending ?? error;
+  }
+
   /** Dials everything again at once, as after a change that the system did not tell of. */
   redial(): void {
     for (const session of this.#sessions) pathsOf(session)?.redial();
@@ -130,7 +145,7 @@ export async function withClient<T>(
   } catch (error) {
     // What a signal has stopped, or what used a session that is gone, may fail in many ways.
     if (client.signal.aborted) throw client.signal.reason;
-    throw error instanceof CliError ? error : (client.ending ?? error);
+    throw error instanceof CliError ? error : await client.reasonBehind(error);
   } finally {
     await client.close();
   }

@@ -81,7 +81,8 @@ export class RttEstimator {
 
   /**
    * @param ackDelayMs what the peer says it held the acknowledgement, already capped.
-   * @param inFlightMs how long the path needs to deliver what we have in flight.
+   * @param inFlightMs how long the path needs to deliver what we have in flight; infinite where a
+   *   long round trip says nothing of the path.
    */
   sample(rttMs: number, ackDelayMs: number, now: Instant, inFlightMs = 0): void {
     this.#latest = rttMs;

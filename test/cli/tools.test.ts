@@ -177,3 +177,16 @@ describe('roving doctor', () => {
     expect(carriers.map(({ state }) => state)).toEqual(['blocked', 'blocked', 'absent']);
   });
 });
+
+describe('roving bench', () => {
+  it('tells that the server has ended the session, not that a stream was reset', async () => {
+    const { server, ticket } = await bench.serve();
+    const args = ['--ticket', ticket, '--seconds', '60', '--log-level', 'info'];
+    const running = bench.start(['bench', ...args]);
+    await running.says(/connected: /);
+    await server.stop();
+    const { code, stderr } = await running.finished;
+    expect(code, stderr).toBe(69);
+    expect(stderr).toMatch(/^roving: the (server|peer) (has )?closed the session/m);
+  });
+});
