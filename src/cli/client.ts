@@ -5,7 +5,6 @@
  */
 
 import { once } from 'node:events';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '@logtape/logtape';
 import {
   type ConnectOptions,
@@ -115,7 +114,7 @@ export class Client {
     const isOfStream = code.startsWith('ERR_STREAM_') || code === 'ERR_SERVICE_MESSAGE';
     if (this.#ending === undefined && isOfStream) {
       const ends = [...this.#sessions].map((session) => once(session, 'close'));
-      await Promise.race([...ends, delay(REASON_TIMEOUT_MS)]);
+      await within(REASON_TIMEOUT_MS, Promise.race(ends));
     }
     return this.#ending ?? error;
   }
@@ -151,13 +150,21 @@ export async function withClient<T>(
   }
 }
 
-async function closeSession(session: RovingSession): Promise<void> {
+/** Waits, but no longer than this. */
+async function within(timeoutMs: number, something: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, CLOSE_TIMEOUT_MS);
+    timer = setTimeout(resolve, timeoutMs);
   });
-  await Promise.race([session.close().catch(() => undefined), late]);
+  await Promise.race([something, late]);
   clearTimeout(timer);
+}
+
+async function closeSession(session: RovingSession): Promise<void> {
+  await within(
+    CLOSE_TIMEOUT_MS,
+    session.close().catch(() => undefined),
+  );
   if (session.isClosed) return;
   session.abort(0, 'the program has ended');
   // It goes out before the process ends.
