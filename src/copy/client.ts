@@ -4,7 +4,7 @@ import { realpath } from 'node:fs/promises';
 import { type RovingSession, type RovingStream, UsageError } from '../node/index.js';
 import { openService, ServiceError, type ServiceRequest } from '../service/index.js';
 import { Destination } from './destination.js';
-import { CopyError, reasonOf, systemCodeOf } from './errors.js';
+import { CopyError, reasonOf, specialInTheWay, systemCodeOf } from './errors.js';
 import { pathBytes, sourceName } from './names.js';
 import { type CopyOptions, type CopyResult, settingsOf } from './options.js';
 import { Receiver } from './receiver.js';
@@ -100,7 +100,9 @@ async function openDestination(path: string, isForSeveral: boolean): Promise<Des
   try {
     return new Destination(await resolveOwn(path), { isFolder: path.endsWith('/'), isForSeveral });
   } catch (error) {
-    if (error instanceof CopyError) throw error;
+    if (error instanceof CopyError) {
+      throw error.code === 'ERR_COPY_SPECIAL' ? specialInTheWay() : error;
+    }
     const { message } = reasonOf(error);
     throw new CopyError('ERR_COPY_DESTINATION', message, { systemCode: systemCodeOf(error) });
   }

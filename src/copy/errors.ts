@@ -16,8 +16,9 @@ import { SessionError } from '../node/index.js';
  * - `ERR_COPY_NAME`: a name that cannot be used, such as `..` or an empty one.
  * - `ERR_COPY_DEPTH`: folders are nested too deep.
  * - `ERR_COPY_OUTSIDE`: a way out of what the key allows.
+ * - `ERR_COPY_DESTINATION`: a device, socket or pipe is in the way, or a file where a folder is wanted.
  * - `ERR_COPY_LINK`, `ERR_COPY_SPECIAL`, `ERR_COPY_PARTIAL`: left out on purpose: a symbolic link, a
- *   device, socket or pipe, the remains of an unfinished copy.
+ *   device, socket or pipe, the remains of an unfinished copy. A source that is one of these has failed.
  */
 export type CopyErrorCode =
   | 'ERR_COPY_INTERRUPTED'
@@ -90,4 +91,14 @@ export function systemCodeOf(error: unknown): string | undefined {
 
 export function protocolError(what: string): CopyError {
   return new CopyError('ERR_COPY_PROTOCOL', `the other end of the copy broke the rules: ${what}`);
+}
+
+/** What is no file, folder or symbolic link is not replaced, and nothing is written into it. */
+export function specialInTheWay(): CopyError {
+  const message = 'a device, socket or pipe is in the way, which is not replaced';
+  return new CopyError('ERR_COPY_DESTINATION', message, { systemCode: 'EEXIST' });
+}
+
+export function special(): CopyError {
+  return new CopyError('ERR_COPY_SPECIAL', 'a device, socket or pipe');
 }

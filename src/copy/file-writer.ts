@@ -8,7 +8,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { copyFile, type FileHandle, open, rename } from 'node:fs/promises';
-import { CopyError, protocolError } from './errors.js';
+import { CopyError, protocolError, specialInTheWay } from './errors.js';
 import { type Folder, lookFor } from './folder.js';
 import { type Attributes, MAX_BLOCKS, MIN_BLOCK_BYTES } from './messages.js';
 import type { Settings } from './options.js';
@@ -117,12 +117,15 @@ export class FileWriter implements PartOwner {
     const { folder, size } = this.#target;
     const [from, to] = [folder.at(part.fileName), folder.at(this.#partName)];
     try {
-      if (await isAbandoned(part)) await rename(from, to);
+      if (await isAbandoned(folder, part)) await rename(from, to);
       else await copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
       this.#handle = await open(to, OPEN_FLAGS);
       const stats = await this.#handle.stat();
       if (stats.isFile() && stats.size >= MIN_RESUMED_BYTES && stats.size <= size) {
         this.#written = stats.size;
+        // Another host sees from the time that somebody is at it again.
+        const now = new Date();
+        await this.#handle.utimes(now, now).catch(() => undefined);
         return stats.size;
       }
     } catch {
@@ -225,6 +228,7 @@ export class FileWriter implements PartOwner {
       await this.#setAttributes();
       if (settings.sync) await this.#handle?.sync();
       if (this.#isOver) throw new CopyError('ERR_COPY_ABORTED', 'the copy was given up');
+      await refuseSpecial(folder, name);
       await rename(folder.at(this.#partName), folder.at(name));
       await this.#close();
     } catch (error) {
@@ -282,6 +286,19 @@ export async function isThere(target: Pick<FileTarget, WhatIsCompared>): Promise
   if (stats?.isFile() !== true || Number(stats.size) !== target.size) return false;
   const difference = Number(stats.mtimeNs) / 1e9 - target.attributes.modified;
   return Math.abs(difference) <= SAME_TIME_SECONDS;
+}
+
+/**
+ * A file replaces files and symbolic links. `/dev/null` is no file: to replace it would break the
+ * machine.
+ *
+ * @throws CopyError `ERR_COPY_DESTINATION` if a device, socket or pipe has the name.
+ */
+export async function refuseSpecial(folder: Folder, name: Buffer): Promise<void> {
+  const stats = await lookFor(folder, name);
+  const isSpecial = stats !== undefined && !stats.isFile() && !stats.isSymbolicLink();
+  if (!isSpecial || stats.isDirectory()) return;
+  throw specialInTheWay();
 }
 
 type WhatIsCompared = 'folder' | 'name' | 'size' | 'attributes';

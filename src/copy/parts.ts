@@ -28,6 +28,12 @@ const PATTERN =
 /** Less is not worth a resumption, and is not kept. */
 export const MIN_RESUMED_BYTES = 64 * 1024;
 
+/**
+ * A part of another host that nobody has written to for so long is abandoned: as long as sessions wait
+ * for their other end.
+ */
+const FOREIGN_PART_MS = 24 * 60 * 60 * 1000;
+
 /** A part that was found. */
 export interface FoundPart {
   readonly fileName: Buffer;
@@ -123,9 +129,10 @@ function isOfVersion(part: FoundPart, version: string): boolean {
 
 /**
  * Whether a part belongs to nobody any more. A copy in this process whose other end is silent is
- * stopped for it: its client has probably come back with another session.
+ * stopped for it: its client has probably come back with another session. Of a part of another host,
+ * or of this one under another name, only its age can be seen.
  */
-export async function isAbandoned(part: FoundPart): Promise<boolean> {
+export async function isAbandoned(folder: Folder, part: FoundPart): Promise<boolean> {
   if (part.process === ownProcess()) {
     const owner = live.get(part.id);
     if (owner === undefined) return true;
@@ -134,10 +141,15 @@ export async function isAbandoned(part: FoundPart): Promise<boolean> {
     return true;
   }
   const [host, id = '', start] = part.process.split('-');
-  if (host !== ownHost()) return false;
+  if (host !== ownHost()) return isOld(folder, part);
   if (!isProcessRunning(Number(id))) return true;
   const now = await startOf(id);
   return now !== undefined && start !== '0' && now !== start;
+}
+
+async function isOld(folder: Folder, part: FoundPart): Promise<boolean> {
+  const stats = await lookFor(folder, part.fileName).catch(() => undefined);
+  return stats !== undefined && Date.now() - Number(stats.mtimeMs) > FOREIGN_PART_MS;
 }
 
 export async function removePart(folder: Folder, fileName: Buffer): Promise<void> {
@@ -212,7 +224,7 @@ export async function choosePart(
     best = { part, size };
   }
   for (const part of others) {
-    if (await isAbandoned(part)) await removePart(folder, part.fileName);
+    if (await isAbandoned(folder, part)) await removePart(folder, part.fileName);
   }
   return best?.part;
 }

@@ -7,7 +7,7 @@
 
 import type { Destination, Spot } from './destination.js';
 import { CopyError, protocolError, reasonOf } from './errors.js';
-import { blockBytes, FileWriter, isThere, WriteBudget } from './file-writer.js';
+import { blockBytes, FileWriter, isThere, refuseSpecial, WriteBudget } from './file-writer.js';
 import {
   CONSEQUENCE,
   type FileMessage,
@@ -252,6 +252,7 @@ export class Receiver {
     if (update && (await isThere({ folder, name, size, attributes: file.announced }))) {
       return this.#done(file, true);
     }
+    await refuseSpecial(folder, name);
     let have = 0;
     const parts = (await file.parent.parts()).take(name);
     const part = parts.length === 0 ? undefined : await choosePart(folder, parts, version);

@@ -5,9 +5,9 @@
  * @module
  */
 
-import { readlink, realpath } from 'node:fs/promises';
+import { readlink, realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { CopyError, systemCodeOf } from './errors.js';
+import { CopyError, special, systemCodeOf } from './errors.js';
 import { Folder, lookFor } from './folder.js';
 import { isAbsolute, isDotDot, pathBytes, splitPath } from './names.js';
 
@@ -41,10 +41,11 @@ export type Place =
 
 /**
  * Opens the root that a path is in. An absolute path is in the innermost root that it begins with, any
- * other in the first.
+ * other in the first. A root that is not there, such as a disk that is not mounted, costs the paths in
+ * it; they are not looked for in a root around it, which may allow more.
  *
  * @returns the root and the names that are left.
- * @throws CopyError `ERR_COPY_OUTSIDE`.
+ * @throws CopyError `ERR_COPY_OUTSIDE`; what the system says of the root, such as `ENOENT`.
  */
 export async function findRoot(
   roots: readonly Root[],
@@ -52,11 +53,13 @@ export async function findRoot(
 ): Promise<{ root: Root; real: Buffer; names: Buffer[] }> {
   const bytes = pathBytes(path);
   const names = splitPath(bytes);
-  let found: { root: Root; real: Buffer; names: Buffer[] } | undefined;
+  let found: { root: Root; real: Buffer | Error; names: Buffer[] } | undefined;
   for (const root of isAbsolute(bytes) ? roots : roots.slice(0, 1)) {
-    const real = await realpath(root.path, { encoding: 'buffer' });
-    if (!isAbsolute(bytes)) return { root, real, names };
-    for (const prefix of [splitPath(Buffer.from(root.path)), splitPath(real)]) {
+    const real = await realpath(root.path, { encoding: 'buffer' }).catch(asError);
+    if (!isAbsolute(bytes)) return opened({ root, real, names });
+    const prefixes = [splitPath(Buffer.from(root.path))];
+    if (Buffer.isBuffer(real)) prefixes.push(splitPath(real));
+    for (const prefix of prefixes) {
       const rest = without(names, prefix);
       if (rest === undefined || (found !== undefined && found.names.length <= rest.length))
         continue;
@@ -64,7 +67,18 @@ export async function findRoot(
     }
   }
   if (found === undefined) throw outside();
-  return found;
+  return opened(found);
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}
+
+/** @throws what the system says of the root. */
+function opened<T extends { readonly real: Buffer | Error }>(found: T): T & { real: Buffer } {
+  const { real } = found;
+  if (!Buffer.isBuffer(real)) throw real;
+  return { ...found, real };
 }
 
 /** What is left of names after a prefix. */
@@ -134,7 +148,11 @@ function systemError(code: string): Error {
   return Object.assign(new Error(code), { code });
 }
 
-/** A path of the user's own, for which all of the machine is open and links are followed. */
+/**
+ * A path of the user's own, for which all of the machine is open and links are followed.
+ *
+ * @throws CopyError `ERR_COPY_SPECIAL` for a link to a pipe or the like; what the system says.
+ */
 export async function resolveOwn(path: string): Promise<Place> {
   const bytes = pathBytes(path === '' ? '.' : path);
   let real: Buffer;
@@ -142,6 +160,7 @@ export async function resolveOwn(path: string): Promise<Place> {
     real = await realpath(bytes, { encoding: 'buffer' });
   } catch (error) {
     if (systemCodeOf(error) !== 'ENOENT') throw error;
+    await refuseLinkToSpecial(bytes);
     const name = splitPath(bytes).at(-1);
     if (name === undefined || isDotDot(name)) throw error;
     return { kind: 'missing', folder: await Folder.open(parentOf(bytes)), name };
@@ -153,6 +172,12 @@ export async function resolveOwn(path: string): Promise<Place> {
     if (systemCodeOf(error) !== 'ENOTDIR' || name === undefined) throw error;
     return { kind: 'file', folder: await Folder.open(parentOf(real)), name };
   }
+}
+
+/** Such as `/dev/stdout`: it leads to a pipe, which has no path that `realpath` could tell. */
+async function refuseLinkToSpecial(path: Buffer): Promise<void> {
+  const stats = await stat(path).catch(() => undefined);
+  if (stats !== undefined) throw special();
 }
 
 function parentOf(path: Buffer): Buffer {

@@ -119,8 +119,10 @@ export class Walk {
 
   async #entry(found: Found, folder: Folder, nameThere: Buffer, depth: number): Promise<void> {
     const { path, stats } = found;
+    // What was named was asked for: it is not left out in silence.
+    const isSkipped = found.parent !== undefined;
     const skip = (code: string, message: string): void => {
-      this.#sink.problem({ path, code, message }, true);
+      this.#sink.problem({ path, code, message }, isSkipped);
     };
     if (isPartName(nameThere)) return skip('ERR_COPY_PARTIAL', 'the rest of an unfinished copy');
     if (stats.isFile()) return this.#sink.file(found, folder, nameThere);

@@ -237,6 +237,29 @@ describe('grants', () => {
       ],
     ));
 
+  it('of a folder that is not there cost the paths in it, which no folder around it takes', () =>
+    withCopyRig(
+      async ({ client, own, base, served }) => {
+        writeFileSync(join(own, 'a'), 'a');
+        const put = (to: string) => copyToRemote(client, [join(own, 'a')], to);
+        expect(await put(join(served, 'a'))).toMatchObject({ files: 1 });
+        expect(await copyFromRemote(client, [join(served, 'a')], own)).toMatchObject({ files: 1 });
+        const missing = { code: 'ERR_SERVICE_FAILED', systemCode: 'ENOENT' };
+        await expect(put('relative')).rejects.toMatchObject(missing);
+        await expect(put(join(base, 'disk/a'))).rejects.toMatchObject(missing);
+        const denied = { code: 'ERR_SERVICE_DENIED', systemCode: 'EROFS' };
+        await expect(put(join(served, 'disk'))).rejects.toMatchObject(missing);
+        await expect(put(join(base, 'own/a'))).rejects.toMatchObject(denied);
+        expect(readdirSync(served)).toEqual(['a']);
+      },
+      (base) => [
+        `files:${join(base, 'disk')}`,
+        `files:${join(base, 'served')}`,
+        `files-ro:${join(base, 'served/disk')}`,
+        `files-ro:${join(base, 'own')}`,
+      ],
+    ));
+
   it('of a folder that is not there say so', () =>
     withCopyRig(async ({ client, own, served }) => {
       rmSync(served, { recursive: true });

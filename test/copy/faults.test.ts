@@ -1,8 +1,10 @@
 /** What goes wrong with one file costs that file; the rest goes on, and the result says what failed. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   appendFileSync,
   chmodSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -49,6 +51,20 @@ async function spoil(
     if (!isFor(calls, args)) return original.apply(this, args) as never;
     return Promise.reject(Object.assign(new Error(code), { code })) as never;
   });
+}
+
+/** A path such as `/dev/stdout` is where output goes to another program. */
+async function withOpenPipe(run: (path: string) => Promise<void>): Promise<void> {
+  const child = spawn('cat', { stdio: ['pipe', 'ignore', 'ignore'] });
+  const ended = once(child, 'close');
+  await once(child, 'spawn');
+  try {
+    // Node joins it by a socket; only what the shell makes is a pipe: either will do.
+    await run(`/proc/${child.pid}/fd/0`);
+  } finally {
+    child.stdin.end();
+    await ended;
+  }
 }
 
 afterEach(() => {
@@ -146,7 +162,77 @@ describe('at the source', () => {
     }));
 });
 
+describe('a source that is no file', () => {
+  const expected = { files: 0, failed: [{ code: 'ERR_COPY_SPECIAL' }], skippedCount: 0 };
+
+  it('fails if it was named', () =>
+    withCopyRig(async ({ client, own, served }) => {
+      for (const folder of [own, served]) execFileSync('mkfifo', [join(folder, 'pipe')]);
+      expect(await copyToRemote(client, [join(own, 'pipe')], 'new')).toMatchObject(expected);
+      expect(await copyFromRemote(client, ['pipe'], join(own, 'new'))).toMatchObject(expected);
+      expect([readdirSync(own), readdirSync(served)]).toEqual([['pipe'], ['pipe']]);
+    }));
+
+  it.runIf(process.platform === 'linux')('fails if it is a link to an open pipe', () =>
+    withOpenPipe((pipe) =>
+      withCopyRig(async ({ client }) => {
+        expect(await copyToRemote(client, [pipe], '')).toMatchObject(expected);
+      }),
+    ),
+  );
+});
+
 describe('at the destination', () => {
+  const inTheWay = { files: 0, failed: [{ code: 'ERR_COPY_DESTINATION' }] };
+
+  it('a pipe is not replaced by a file, at either end, nor within a folder', () =>
+    withCopyRig(async ({ client, own, served }) => {
+      for (const folder of [own, served]) {
+        mkdirSync(join(folder, 't'));
+        execFileSync('mkfifo', [join(folder, 'pipe'), join(folder, 't/a')]);
+      }
+      mkdirSync(join(own, 'u'));
+      for (const name of ['a', 'u/a']) writeFileSync(join(own, name), 'a');
+      writeFileSync(join(served, 'a'), 'a');
+      expect(await copyToRemote(client, [join(own, 'a')], 'pipe')).toMatchObject(inTheWay);
+      expect(await copyToRemote(client, [`${own}/u/.`], 't')).toMatchObject(inTheWay);
+      expect(await copyFromRemote(client, ['a'], join(own, 'pipe'))).toMatchObject(inTheWay);
+      expect(await copyFromRemote(client, ['a'], join(own, 't'))).toMatchObject(inTheWay);
+      for (const path of ['pipe', 't/a']) {
+        expect(lstatSync(join(own, path)).isFIFO()).toBe(true);
+        expect(lstatSync(join(served, path)).isFIFO()).toBe(true);
+      }
+      expect([partsIn(own), partsIn(join(own, 't'))]).toEqual([[], []]);
+    }));
+
+  it('a pipe that came while the file was on its way is not replaced either', () =>
+    withCopyRig(async ({ client, own, served }) => {
+      writeFileSync(join(own, 'big'), noise(3 * MIB));
+      let isMade = false;
+      const result = await copyToRemote(client, [join(own, 'big')], '', {
+        onProgress: ({ bytes }) => {
+          if (isMade || bytes === 0) return;
+          isMade = true;
+          execFileSync('mkfifo', [join(served, 'big')]);
+        },
+      });
+      expect(result).toMatchObject(inTheWay);
+      expect(readdirSync(served)).toEqual(['big']);
+      expect(lstatSync(join(served, 'big')).isFIFO()).toBe(true);
+    }));
+
+  it.runIf(process.platform === 'linux')('a link to an open pipe is left alone', () =>
+    withOpenPipe((pipe) =>
+      withCopyRig(async ({ client, own, served }) => {
+        writeFileSync(join(served, 'a'), 'a');
+        symlinkSync(pipe, join(own, 'out'));
+        const copy = copyFromRemote(client, ['a'], join(own, 'out'));
+        await expect(copy).rejects.toMatchObject({ code: 'ERR_COPY_DESTINATION' });
+        expect(lstatSync(join(own, 'out')).isSymbolicLink()).toBe(true);
+      }),
+    ),
+  );
+
   it('a full disk fails the file, which leaves nothing, and the next one may fit', () =>
     withCopyRig(async ({ client, own, served }) => {
       writeFileSync(join(own, 'big'), noise(3 * MIB));

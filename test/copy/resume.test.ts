@@ -250,6 +250,25 @@ describe('copies to one place at a time', () => {
       expect(hashOf(join(served, 'big'))).toBe(hashOf(join(own, 'big')));
     }));
 
+  it.each([
+    ['wait a day before they take the part of another host', 23, ['big', 'part']],
+    ['take the part of another host that nobody has written to for a day', 25, ['big']],
+  ])('%s', (_what, hours, expected) =>
+    withCopyRig(async (rig) => {
+      writeFileSync(join(rig.own, 'big'), noise(SIZE));
+      await abortedUpload(rig, 9 * MIB);
+      const [part = ''] = await partsOf(rig.served, 1);
+      const other = part.replace(/-[0-9a-f]{6}(-\d+-\d+-[0-9a-f]{12})/, '-000000$1');
+      renameSync(join(rig.served, part), join(rig.served, other));
+      const then = Date.now() / 1000 - hours * 3600;
+      utimesSync(join(rig.served, other), then, then);
+      const result = await copyToRemote(rig.client, [join(rig.own, 'big')], '');
+      expect(result.resumedBytes).toBeGreaterThan(4 * MIB);
+      const left = readdirSync(rig.served).map((name) => (name === other ? 'part' : name));
+      expect(left.sort()).toEqual(expected);
+    }),
+  );
+
   it('take no notice of a part that a process of the same number left long ago', () =>
     withCopyRig(async (rig) => {
       writeFileSync(join(rig.own, 'big'), noise(SIZE));
