@@ -21,13 +21,15 @@ import { CliError } from './failure.js';
 import { formatCount } from './format.js';
 import { configureLog, logger } from './log.js';
 import type { ClientOptionValues, SessionOptionValues } from './program-options.js';
-import { stopSignal } from './signals.js';
+import { hasTerminal, redialOnHangup, stopOnHangup, stopSignal } from './signals.js';
 import { noteSession } from './status-report.js';
 import { readTicket } from './ticket-source.js';
 import { Trace } from './trace.js';
 
 /** How long the end of a session may take to reach the server. */
 const CLOSE_TIMEOUT_MS = 2_000;
+/** What ssh said last, before it hung up, has this long to go on its way. */
+const HANGUP_DRAIN_MS = 200;
 /** A server that stops resets its streams first: the reason comes right behind that. */
 const REASON_TIMEOUT_MS = 500;
 
@@ -58,11 +60,17 @@ export class Client {
   /** @throws CliError for arguments, the ticket, or the trace. */
   static async open(verb: string, values: ClientOptionValues): Promise<Client> {
     configureLog({ level: values.logLevel, json: values.json === true });
+    // Ssh ends its ProxyCommand by SIGHUP, whether there is a terminal or not.
+    const isForSsh = verb === 'connect';
+    const stopsOnHangup = isForSsh || hasTerminal();
+    if (stopsOnHangup) stopOnHangup(isForSsh ? HANGUP_DRAIN_MS : 0);
     // Arguments first: whoever has to type a ticket in must not find out about them afterwards.
     const options = connectOptions(values);
     const ticket = await readTicket(values.ticket);
     const trace = values.trace === undefined ? undefined : await Trace.open(values.trace, 'client');
-    return new Client(logger(verb), ticket, options, trace);
+    const client = new Client(logger(verb), ticket, options, trace);
+    if (!stopsOnHangup) redialOnHangup(() => client.redial());
+    return client;
   }
 
   /** The sessions that are open. */

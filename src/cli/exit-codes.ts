@@ -24,6 +24,8 @@ export const EXIT = {
   NO_PERMISSION: 77,
   /** The key file, or another file of settings, is wrong. */
   CONFIG: 78,
+  /** Ended by SIGHUP: the terminal has gone, or ssh has ended its `ProxyCommand`. */
+  HUNG_UP: 129,
   /** Ended by Ctrl-C, as shells count signals. */
   INTERRUPTED: 130,
   /** Ended by SIGTERM, where that is no clean end. */

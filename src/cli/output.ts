@@ -31,6 +31,8 @@ export function announce(line: string): void {
 
 /** Resolves when all that was written has been handed to the system. */
 export async function flushOutput(): Promise<void> {
+  // An error of what was written just now is told a little later.
+  await new Promise((resolve) => setImmediate(resolve));
   const streams = [process.stdout, process.stderr];
   await Promise.all(
     streams.map(

@@ -6,17 +6,25 @@
 
 import { CommanderError } from 'commander';
 import { EXIT } from './exit-codes.js';
-import { describeFailure } from './failure.js';
+import { CliError, describeFailure } from './failure.js';
 import { flushOutput } from './output.js';
 import { createProgram } from './program.js';
 import { refuseTicketInArguments, takeTicketFromEnvironment } from './ticket-source.js';
 
 /** Runs a verb and ends the process. */
 export async function run(argv: readonly string[]): Promise<never> {
-  ignoreClosedOutput();
+  let outputError: Error | undefined;
+  surviveClosedOutput((error) => {
+    outputError ??= error;
+  });
   takeTicketFromEnvironment();
-  const exitCode = await runArguments(argv);
+  let exitCode = await runArguments(argv);
   await flushOutput();
+  // Whoever failed has said why already.
+  if (outputError !== undefined && exitCode === EXIT.OK) {
+    exitCode = tellFailure(outputError, argv);
+    await flushOutput();
+  }
   process.exit(exitCode);
 }
 
@@ -29,24 +37,31 @@ export async function runArguments(argv: readonly string[]): Promise<number> {
   } catch (error) {
     // Commander has said it already; what it calls an error is a wrong use.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.OK : EXIT.USAGE;
-    const { message, code, exitCode } = describeFailure(error);
-    const json = argv.includes('--json');
-    const line = json
-      ? JSON.stringify({ error: { code, message, exitCode } })
-      : `roving: ${message}`;
-    process.stderr.write(`${line}\n`);
-    if (exitCode === EXIT.SOFTWARE && process.env['ROVING_DEBUG'] !== undefined) {
-      process.stderr.write(`${(error as Error).stack}\n`);
-    }
-    return exitCode;
+    return tellFailure(error, argv);
   }
 }
 
-/** `roving ticket list | head -1` is no error. */
-function ignoreClosedOutput(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
-    });
+/** @returns the exit code. */
+function tellFailure(error: unknown, argv: readonly string[]): number {
+  const { message, code, exitCode } = describeFailure(error);
+  const json = argv.includes('--json');
+  const line = json ? JSON.stringify({ error: { code, message, exitCode } }) : `roving: ${message}`;
+  process.stderr.write(`${line}\n`);
+  if (exitCode === EXIT.SOFTWARE && process.env['ROVING_DEBUG'] !== undefined) {
+    process.stderr.write(`${(error as Error).stack}\n`);
   }
+  return exitCode;
+}
+
+/**
+ * Remarks that nobody can read any more, on a full disk or a terminal that has gone, end nothing;
+ * results that can't be written are a failure, but `roving ticket list | head -1` is none.
+ */
+function surviveClosedOutput(onError: (error: Error) => void): void {
+  process.stderr.on('error', () => undefined);
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE' || error.code === 'ERR_STREAM_DESTROYED') return;
+    const message = `standard output: ${error.message}`;
+    onError(new CliError(EXIT.IO, message, error.code));
+  });
 }

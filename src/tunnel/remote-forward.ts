@@ -2,7 +2,13 @@
 
 import { EventEmitter } from 'node:events';
 import { type RovingSession, StreamResetError } from '../node/index.js';
-import { openService, type ServiceCall, ServiceError, ServiceHost } from '../service/index.js';
+import {
+  openService,
+  type ServiceCall,
+  ServiceError,
+  type ServiceErrorCode,
+  ServiceHost,
+} from '../service/index.js';
 import { formatHostPort, type HostPort, isHost, isPort } from './address.js';
 import { TunnelConnections } from './connections.js';
 import { DIAL_TIMEOUT_MS, dial, systemResolver } from './dial.js';
@@ -22,6 +28,11 @@ import {
 /** Before a port is asked for again; doubled each time, up to {@link MAX_RETRY_DELAY_MS}. */
 export const RETRY_DELAY_MS = 500;
 export const MAX_RETRY_DELAY_MS = 30_000;
+/** Answers that stay as they are; a session that dies meanwhile can give any other. */
+const FINAL_CODES: readonly unknown[] = [
+  'ERR_SERVICE_DENIED',
+  'ERR_SERVICE_UNKNOWN',
+] satisfies readonly ServiceErrorCode[];
 
 export interface RemoteForwardOptions {
   /** Where the other end listens. */
@@ -148,6 +159,9 @@ export class RemoteForward extends EventEmitter<RemoteForwardEvents> {
   /** @returns what makes further tries useless; `undefined` when the other end listens again. */
   async #retry(): Promise<Error | undefined> {
     for (let delayMs = RETRY_DELAY_MS; ; delayMs = Math.min(2 * delayMs, MAX_RETRY_DELAY_MS)) {
+      // What has ended it may be about to end the session, too.
+      await this.#pause(delayMs);
+      if (this.#closing.signal.aborted) return undefined;
       let session: RovingSession;
       try {
         session = await this.#source();
@@ -159,10 +173,8 @@ export class RemoteForward extends EventEmitter<RemoteForwardEvents> {
         await this.#listen(session);
         return undefined;
       } catch (error) {
-        if (error instanceof ServiceError && error.code !== 'ERR_SERVICE_FAILED') return error;
+        if (error instanceof ServiceError && FINAL_CODES.includes(error.code)) return error;
       }
-      await this.#pause(delayMs);
-      if (this.#closing.signal.aborted) return undefined;
     }
   }
 

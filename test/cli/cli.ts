@@ -36,6 +36,8 @@ export interface RunOptions {
   readonly input?: string | Buffer;
   /** How many descriptors it may have. */
   readonly openFiles?: number;
+  /** As a shell writes it, such as `>/dev/full`. */
+  readonly redirect?: string;
 }
 
 /** A process that runs; its output so far, and its end. */
@@ -147,13 +149,13 @@ export function useBench(): Bench {
       };
     },
     path: (name) => join(folder, name),
-    start(args, { env = {}, input, openFiles } = {}) {
+    start(args, { env = {}, input, openFiles, redirect = '' } = {}) {
       // A busy machine is no network that is down; tests of that give a time of their own.
       const isPatient = args.includes('--ticket') && !args.includes('--connect-timeout');
       const patience = isPatient ? ['--connect-timeout', '60'] : [];
       const command = [process.execPath, MAIN, ...args, ...patience];
       const limit = openFiles === undefined ? '' : `ulimit -n ${openFiles}; `;
-      const child = spawn('sh', ['-c', `${limit}exec "$0" "$@"`, ...command], {
+      const child = spawn('sh', ['-c', `${limit}exec "$0" "$@" ${redirect}`, ...command], {
         cwd: folder,
         env: { ...bench.env, ...env },
         stdio: ['pipe', 'pipe', 'pipe'],

@@ -1,9 +1,15 @@
 /** `roving forward`, `connect`, `cp` and `doctor`, each in a process of its own, over loopback. */
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import type { Readable } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
 import { useBench } from './cli.js';
+
+/** The program takes its standard error for a terminal. */
+const ON_TERMINAL = {
+  NODE_OPTIONS: '--import=data:text/javascript,process.stderr.isTTY=true',
+};
 
 const bench = useBench();
 const servers = new Set<Server>();
@@ -61,12 +67,83 @@ describe('roving connect', () => {
   });
 });
 
+describe('a program that is hung up on', () => {
+  it.each(['connect', 'forward'])('%s closes its session, with 129', async (verb) => {
+    const { server, ticket } = await bench.serve({
+      allow: 'forward',
+      args: ['--log-level', 'info'],
+    });
+    const to = `127.0.0.1:${await shouter()}`;
+    const what = verb === 'connect' ? ['--to', to] : ['-D', '0'];
+    const args = [verb, '--ticket', ticket, '--quiet', ...what];
+    const running = bench.start(args, { env: verb === 'forward' ? ON_TERMINAL : {} });
+    await server.says(/session of key laptop from/);
+    if (verb === 'connect') running.child.stdin?.write('hello');
+    if (verb === 'connect') await once(running.child.stdout as Readable, 'data');
+    else await running.says(/ready /);
+    // Twice, as the terminal and ssh do at once.
+    running.child.kill('SIGHUP');
+    running.child.kill('SIGHUP');
+    expect(await running.finished).toMatchObject({ code: 129, signal: null });
+    await server.says(/session of key laptop is closed|session of key laptop has ended/);
+  });
+
+  it('connect still carries what it was given before', async () => {
+    const { ticket } = await bench.serve({ allow: 'forward' });
+    const to = `127.0.0.1:${await shouter()}`;
+    const running = bench.start(['connect', '--ticket', ticket, '--to', to]);
+    running.child.stdin?.write('one ');
+    await once(running.child.stdout as Readable, 'data');
+    running.child.stdin?.end('two');
+    running.child.kill('SIGHUP');
+    expect(await running.finished).toMatchObject({ code: 0, stdout: 'ONE TWO' });
+  });
+
+  it('a client without a terminal goes on', async () => {
+    const { ticket } = await bench.serve({ allow: 'forward' });
+    const forward = bench.start(['forward', '--ticket', ticket, '-D', '0']);
+    await forward.says(/^ready /m);
+    forward.child.kill('SIGHUP');
+    expect((await forward.stop()).code).toBe(0);
+  });
+});
+
+describe.skipIf(!existsSync('/dev/full'))('output that can not be written', () => {
+  it('connect and ticket say so in one line, with 74', async () => {
+    const { ticket, keys } = await bench.serve({ allow: 'forward' });
+    const to = `127.0.0.1:${await shouter()}`;
+    const full = { input: 'hello', redirect: '>/dev/full' };
+    for (const args of [
+      ['connect', '--ticket', ticket, '--to', to],
+      ['ticket', 'list', '--keys', keys],
+    ]) {
+      const { code, stderr } = await bench.start(args, full).finished;
+      expect({ code, stderr }).toEqual({
+        code: 74,
+        stderr: expect.stringMatching(/^roving: [^\n]*ENOSPC[^\n]*\n$/),
+      });
+    }
+  });
+
+  it('a server whose log has no room goes on', async () => {
+    const { keys, ticket, address, server } = await bench.serve({ allow: 'forward' });
+    await server.stop();
+    const args = ['serve', '--keys', keys, '--listen', address, '--log-level', 'trace'];
+    const again = bench.start(args, { redirect: '2>/dev/full' });
+    const to = `127.0.0.1:${await shouter()}`;
+    const connect = ['connect', '--ticket', ticket, '--to', to];
+    expect(await bench.run(connect, { input: 'hello' })).toMatchObject({ stdout: 'HELLO' });
+    expect((await again.stop()).code).toBe(0);
+  });
+});
+
 describe('roving forward', () => {
   it('forwards -L and -R, goes on with a restarted server, and stops cleanly', async () => {
     const { server, keys, ticket, address } = await bench.serve({ allow: 'forward' });
     const port = await shouter();
     const specs = ['-L', `0:127.0.0.1:${port}`, '-R', `0:127.0.0.1:${port}`];
-    const forward = bench.start(['forward', '--ticket', ticket, ...specs]);
+    const args = ['forward', '--ticket', ticket, '--log-level', 'info', ...specs];
+    const forward = bench.start(args);
     const [, local] = await forward.says(/^ready .*-L 127\.0\.0\.1:(\d+)/m);
     const [, remote] = await forward.says(/^ready .*-R 127\.0\.0\.1:(\d+)/m);
     expect(await say(Number(local), 'one')).toBe('ONE');
@@ -79,6 +156,8 @@ describe('roving forward', () => {
     await again.says(/^ready /m);
     await forward.says(/connected again/);
     expect(await say(Number(local), 'three')).toBe('THREE');
+    await forward.says(/connected again[\s\S]*the server listens on/);
+    expect(await say(Number(remote), 'four')).toBe('FOUR');
     expect((await forward.stop()).code).toBe(0);
   });
 

@@ -5,7 +5,6 @@ import { parseHostPort } from '../arguments.js';
 import { withClient } from '../client.js';
 import { failUsage } from '../failure.js';
 import type { ClientOptionValues } from '../program-options.js';
-import { redialOnHangup } from '../signals.js';
 import { offerStatus } from '../status-report.js';
 
 export interface ConnectValues extends ClientOptionValues {
@@ -19,7 +18,6 @@ export async function connectVerb(values: ConnectValues): Promise<void> {
   }
   await withClient('connect', values, async (client) => {
     const session = await client.connect();
-    redialOnHangup(() => client.redial());
     const connections = new TunnelConnections();
     const stopStatus = await offerStatus(
       { verb: 'connect', sessions: () => client.sessions, connections: () => connections.list() },

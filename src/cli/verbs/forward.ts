@@ -20,7 +20,7 @@ import { LiveLines, pathLines, wantsLive } from '../live.js';
 import { PathMeter } from '../meter.js';
 import { announce } from '../output.js';
 import type { ClientOptionValues } from '../program-options.js';
-import { Interrupted, redialOnHangup } from '../signals.js';
+import { Interrupted } from '../signals.js';
 import { offerStatus } from '../status-report.js';
 
 const LIVE_INTERVAL_MS = 500;
@@ -45,7 +45,6 @@ export async function forwardVerb(values: ForwardValues): Promise<void> {
   await withClient('forward', values, async (client) => {
     const forwards = new Forwards(plan);
     const lasting = await LastingSession.open(client);
-    redialOnHangup(() => client.redial());
     try {
       await forwards.start(lasting, client);
       const stopStatus = await offerStatus(
