@@ -103,8 +103,9 @@ export class Client {
       log.info('path {pathId} ({local}) is {state}: {reason}', { pathId, local, state, reason });
     });
     session.once('close', (error) => {
-      this.#sessions.delete(session);
-      if (!this.#isClosing) this.#ending = error ?? closedByServer();
+      // One that was dropped has not ended of itself.
+      const isHeld = this.#sessions.delete(session);
+      if (isHeld && !this.#isClosing) this.#ending = error ?? closedByServer();
       if (error === undefined) log.info('the session is closed');
       else log.info('the session has ended: {error}', { error });
     });
@@ -114,6 +115,18 @@ export class Client {
   /** What ended the last session, if it has ended and that was not asked for here. */
   get ending(): Error | undefined {
     return this.#ending;
+  }
+
+  /** What has ended a session, or is about to: its streams fail a little earlier. */
+  async endOf(session: RovingSession): Promise<Error | undefined> {
+    if (this.#sessions.has(session)) await within(REASON_TIMEOUT_MS, once(session, 'close'));
+    return this.#sessions.has(session) ? undefined : this.#ending;
+  }
+
+  /** Ends a session that is of no use any more. */
+  drop(session: RovingSession): void {
+    this.#sessions.delete(session);
+    if (!session.isClosed) session.abort(0, 'the client goes on with another session');
   }
 
   /** What lies behind the failure of a stream, or an answer cut off, if the session ends as well. */

@@ -5,24 +5,9 @@
  * @module
  */
 
-import { setTimeout as delay } from 'node:timers/promises';
 import type { RovingSession } from '../node/index.js';
+import { FIRST_DELAY_MS, isFinal, nextDelay, pause } from './attempts.js';
 import type { Client } from './client.js';
-
-const FIRST_DELAY_MS = 500;
-const MAX_DELAY_MS = 30_000;
-/** A delay is this much shorter or longer by chance, so that clients do not come all at once. */
-const JITTER = 0.3;
-
-/** Errors after which asking again would not help. */
-const FINAL_CODES: readonly string[] = [
-  'ERR_REVOKED',
-  'ERR_SUPERSEDED',
-  'ERR_PEER',
-  'ERR_USAGE',
-  'ERR_TICKET',
-  'ERR_INVARIANT',
-];
 
 export class LastingSession {
   readonly #client: Client;
@@ -88,9 +73,8 @@ export class LastingSession {
 
   async #reconnect(): Promise<RovingSession> {
     const { signal, log } = this.#client;
-    for (let delayMs = FIRST_DELAY_MS; ; delayMs = Math.min(MAX_DELAY_MS, delayMs * 2)) {
-      const jitter = 1 + JITTER * (2 * Math.random() - 1);
-      await delay(delayMs * jitter, undefined, { signal });
+    for (let delayMs = FIRST_DELAY_MS; ; delayMs = nextDelay(delayMs)) {
+      await pause(delayMs, signal);
       try {
         const session = await this.#client.connect();
         this.#follow(session);
@@ -103,9 +87,4 @@ export class LastingSession {
       }
     }
   }
-}
-
-function isFinal(error: unknown): boolean {
-  const { code = '' } = (error ?? {}) as NodeJS.ErrnoException;
-  return FINAL_CODES.includes(code);
 }

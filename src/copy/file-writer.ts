@@ -280,10 +280,18 @@ export class FileWriter implements PartOwner {
   }
 }
 
-/** Whether the file is at its place: another copy may have been faster. */
-export async function isThere(target: Pick<FileTarget, WhatIsCompared>): Promise<boolean> {
+/**
+ * Whether the file is at its place: another copy may have been faster.
+ *
+ * @param sinceMs it came there, or was changed, no earlier than this, in milliseconds since 1970.
+ */
+export async function isThere(
+  target: Pick<FileTarget, WhatIsCompared>,
+  sinceMs = Number.NEGATIVE_INFINITY,
+): Promise<boolean> {
   const stats = await lookFor(target.folder, target.name).catch(() => undefined);
   if (stats?.isFile() !== true || Number(stats.size) !== target.size) return false;
+  if (Number(stats.ctimeMs) < sinceMs) return false;
   const difference = Number(stats.mtimeNs) / 1e9 - target.attributes.modified;
   return Math.abs(difference) <= SAME_TIME_SECONDS;
 }

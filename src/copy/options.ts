@@ -9,6 +9,11 @@ export interface CopyOptions {
   readonly preserveModes?: boolean;
   /** Files that are there with the same size and time are left alone; `false`. */
   readonly update?: boolean;
+  /**
+   * With `update`: only files that came there, or were changed there, so lately, in milliseconds before
+   * the call; `Infinity`. An end that does not know of it leaves all alone that `update` does.
+   */
+  readonly updateWithinMs?: number;
   /** A file's content is on the disk before it gets its name; `true`. See docs/copying.md. */
   readonly sync?: boolean;
   /** Files that are opened ahead, and written at a time; 1 to 64; 8. */
@@ -82,6 +87,7 @@ const DEFAULT_SETTINGS: Settings = {
   preserveTimes: true,
   preserveModes: true,
   update: false,
+  updateWithinMs: Number.POSITIVE_INFINITY,
   sync: true,
   concurrency: 8,
   maxWaiting: 1_024,
@@ -94,6 +100,7 @@ export function settingsOf(options: CopyOptions): Settings {
     preserveTimes: options.preserveTimes ?? DEFAULT_SETTINGS.preserveTimes,
     preserveModes: options.preserveModes ?? DEFAULT_SETTINGS.preserveModes,
     update: options.update ?? DEFAULT_SETTINGS.update,
+    updateWithinMs: options.updateWithinMs ?? DEFAULT_SETTINGS.updateWithinMs,
     sync: options.sync ?? DEFAULT_SETTINGS.sync,
     concurrency: options.concurrency ?? DEFAULT_SETTINGS.concurrency,
     maxWaiting: options.maxWaiting ?? DEFAULT_SETTINGS.maxWaiting,
@@ -102,6 +109,9 @@ export function settingsOf(options: CopyOptions): Settings {
   inRange('concurrency', settings.concurrency, MAX_CONCURRENCY);
   inRange('maxWaiting', settings.maxWaiting, MAX_WAITING_ENTRIES);
   inRange('maxDepth', settings.maxDepth, MAX_DEPTH);
+  if (!(settings.updateWithinMs >= 0)) {
+    throw new UsageError(`updateWithinMs must be 0 or more, not ${settings.updateWithinMs}`);
+  }
   return settings;
 }
 
@@ -130,9 +140,15 @@ export function settingsFromPeer(value: unknown): Settings {
     preserveTimes: flag('preserveTimes'),
     preserveModes: flag('preserveModes'),
     update: flag('update'),
+    updateWithinMs: duration(asked['updateWithinMs']),
     sync: flag('sync'),
     concurrency: number('concurrency', MAX_CONCURRENCY),
     maxWaiting: number('maxWaiting', MAX_WAITING_ENTRIES),
     maxDepth: number('maxDepth', MAX_DEPTH),
   };
+}
+
+/** JSON has no `Infinity`: it comes as `null`. */
+function duration(value: unknown): number {
+  return typeof value === 'number' && value >= 0 ? value : DEFAULT_SETTINGS.updateWithinMs;
 }

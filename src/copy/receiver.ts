@@ -64,6 +64,8 @@ export class Receiver {
   readonly #files = new Map<number, ReceivedFile>();
   readonly #tasks = new Set<Promise<void>>();
   readonly #budget = new WriteBudget();
+  /** By this machine's clock; files that have been there longer are not what `update` means. */
+  readonly #updateSinceMs: number;
   #nextId = 0;
   #current: ReceivedFile | undefined;
   #activeCount = 0;
@@ -72,6 +74,7 @@ export class Receiver {
 
   constructor(setup: ReceiverSetup) {
     this.#setup = setup;
+    this.#updateSinceMs = Date.now() - setup.settings.updateWithinMs;
     this.#top.folder = setup.destination.folder;
   }
 
@@ -249,7 +252,8 @@ export class Receiver {
     if (name === undefined) throw new CopyError('ERR_COPY_NAME', 'a file needs a name');
     file.spot = { folder, name };
     const { update } = this.#setup.settings;
-    if (update && (await isThere({ folder, name, size, attributes: file.announced }))) {
+    const there = { folder, name, size, attributes: file.announced };
+    if (update && (await isThere(there, this.#updateSinceMs))) {
       return this.#done(file, true);
     }
     await refuseSpecial(folder, name);

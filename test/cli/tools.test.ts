@@ -1,7 +1,17 @@
 /** `roving forward`, `connect`, `cp` and `doctor`, each in a process of its own, over loopback. */
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
 import { useBench } from './cli.js';
@@ -42,6 +52,17 @@ async function say(port: number, text: string): Promise<string> {
   let answer = '';
   for await (const chunk of socket) answer += String(chunk);
   return answer;
+}
+
+async function untilTrue(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** How much of unfinished copies is in a folder. */
+function partBytes(folder: string): number {
+  const parts = readdirSync(folder).filter((name) => name.endsWith('.roving-part'));
+  const sizes = parts.map((name) => statSync(join(folder, name), { throwIfNoEntry: false })?.size);
+  return sizes.reduce<number>((sum, size = 0) => sum + size, 0);
 }
 
 describe('roving connect', () => {
@@ -215,6 +236,48 @@ describe('roving cp', () => {
     });
     const outside = await bench.run(['cp', '--ticket', ticket, 'photos', 'remote:../x']);
     expect(outside).toMatchObject({ code: 77 });
+  });
+
+  it('waits for a server that restarts, and sends again only what had not arrived', async () => {
+    mkdirSync(bench.path('srv'));
+    for (const name of ['first', 'big', 'srv/first']) writeFileSync(bench.path(name), 'first');
+    // With holes: it takes its time, and no room here.
+    truncateSync(bench.path('big'), 192 * 1024 * 1024);
+    for (const name of ['first', 'srv/first']) utimesSync(bench.path(name), 1, 1);
+    const before = statSync(bench.path('srv/first')).ino;
+    const allow = `files:${bench.path('srv')}`;
+    const { server, keys, ticket, address } = await bench.serve({ allow });
+    const args = ['cp', '--ticket', ticket, '--json', 'first', 'big', 'remote:'];
+    const copy = bench.start(args);
+    const inode = () => statSync(bench.path('srv/first')).ino;
+    // It is replaced although it looks the same: it was there before.
+    await untilTrue(() => partBytes(bench.path('srv')) > 1_000_000 && inode() !== before);
+    const finished = inode();
+    await server.stop();
+    await copy.says(/broken off/);
+    const again = bench.start(['serve', '--keys', keys, '--listen', address]);
+    await again.says(/^ready /m);
+    const { code, stdout } = await copy.finished;
+    const result = JSON.parse(stdout) as { resumedBytes: number };
+    expect({ code, result }).toMatchObject({
+      code: 0,
+      result: { files: 2, unchanged: 1, failedCount: 0 },
+    });
+    expect(result.resumedBytes).toBeGreaterThan(0);
+    expect(inode()).toBe(finished);
+    expect(readdirSync(bench.path('srv')).sort()).toEqual(['big', 'first']);
+  });
+
+  it('that waits for a server ends at once with Ctrl-C', async () => {
+    mkdirSync(bench.path('srv'));
+    writeFileSync(bench.path('big'), '');
+    truncateSync(bench.path('big'), 192 * 1024 * 1024);
+    const { server, ticket } = await bench.serve({ allow: `files:${bench.path('srv')}` });
+    const copy = bench.start(['cp', '--ticket', ticket, 'big', 'remote:']);
+    await untilTrue(() => partBytes(bench.path('srv')) > 0);
+    await server.stop();
+    await copy.says(/broken off/);
+    expect((await copy.stop('SIGINT')).code).toBe(130);
   });
 
   it.each([[['a']], [['a', 'b']], [['remote:a', 'remote:b']], [['a', 'remote:b', 'c']]])(

@@ -37,6 +37,13 @@ function plantTree(at: string): void {
   }
 }
 
+/** Until the clock is past the last change of a file. */
+async function untilClockTicks(path: string): Promise<void> {
+  while (Date.now() <= statSync(path).ctimeMs + 20) {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
 describe('a copy', () => {
   it('takes a tree to the other end, with content, permissions and times', () =>
     withCopyRig(async ({ client, served, own }) => {
@@ -128,6 +135,23 @@ describe('a copy', () => {
       expect(result).toMatchObject({ files: 3, unchanged: 1 });
       expect(statSync(join(served, 't/same')).ino).toBe(inode);
       expect(describeTree(join(served, 't'))).toEqual(describeTree(join(own, 't')));
+    }));
+
+  it('leaves alone only what came lately, if asked to; what was there before is replaced', () =>
+    withCopyRig(async ({ client, served, own }) => {
+      writeFileSync(join(own, 'a'), 'new');
+      writeFileSync(join(served, 'a'), 'old');
+      for (const folder of [own, served]) utimesSync(join(folder, 'a'), OLD, OLD);
+      await untilClockTicks(join(served, 'a'));
+      const update = (updateWithinMs: number) =>
+        copyToRemote(client, [join(own, 'a')], '', { update: true, updateWithinMs });
+      expect(await update(0)).toMatchObject({ unchanged: 0 });
+      expect(readFileSync(join(served, 'a'), 'utf8')).toBe('new');
+      expect(await update(3_600_000)).toMatchObject({ unchanged: 1 });
+      expect(await copyFromRemote(client, ['a'], own, { update: true })).toMatchObject({
+        unchanged: 1,
+      });
+      await expect(update(-1)).rejects.toMatchObject({ code: 'ERR_USAGE' });
     }));
 
   it('costs no round trip for each of thousands of small files', () =>

@@ -1,14 +1,15 @@
 /** `roving cp`: files and folders, to the server or from it. @module */
 
-import { setTimeout as delay } from 'node:timers/promises';
 import {
   CopyError,
+  type CopyOptions,
   type CopyProgress,
   type CopyResult,
   copyFromRemote,
   copyToRemote,
 } from '../../copy/index.js';
 import type { RovingSession } from '../../node/index.js';
+import { isFinal, pause, untilDone } from '../attempts.js';
 import { type Client, withClient } from '../client.js';
 import { EXIT } from '../exit-codes.js';
 import { CliError, failUsage } from '../failure.js';
@@ -20,9 +21,6 @@ import type { ClientOptionValues } from '../program-options.js';
 import { offerStatus } from '../status-report.js';
 
 const LIVE_INTERVAL_MS = 250;
-/** A copy that breaks off and has not moved a byte since the last time is tried so often. */
-const MAX_IDLE_ATTEMPTS = 5;
-const RETRY_DELAY_MS = 500;
 const REMOTE = /^remote:/;
 
 export interface CopyValues extends ClientOptionValues {
@@ -78,46 +76,49 @@ function readOrder(paths: readonly string[]): Order {
 }
 
 /** A new session goes on where the last one has broken off. */
-async function copyUntilDone(
+function copyUntilDone(
   client: Client,
   order: Order,
   values: CopyValues,
   progress: Progress,
 ): Promise<CopyResult> {
-  let idleAttempts = 0;
-  for (;;) {
-    const session = await client.connect();
-    const before = progress.movedBytes;
-    progress.follow(session);
-    try {
-      return await copyOnce(session, order, values, client.signal, progress);
-    } catch (error) {
-      const isInterrupted = error instanceof CopyError && error.code === 'ERR_COPY_INTERRUPTED';
-      if (!isInterrupted || isFinal(client.ending)) throw error;
-      idleAttempts = progress.movedBytes > before ? 0 : idleAttempts + 1;
-      if (idleAttempts >= MAX_IDLE_ATTEMPTS) throw error;
-      client.log.warning('the session has ended, a new one goes on: {error}', {
-        error: error.cause,
+  const { log, signal } = client;
+  return untilDone({
+    connect: () => {
+      progress.begin();
+      return client.connect();
+    },
+    run(session, isRepeated) {
+      progress.follow(session);
+      return copyOnce(session, order, {
+        ...{ signal, onProgress: (now: CopyProgress) => progress.at(now) },
+        // What this run has finished is not sent again; what was there before is replaced as ever.
+        update: values.update === true || isRepeated,
+        ...(values.update === true ? {} : { updateWithinMs: progress.elapsedMs }),
       });
-      await delay(RETRY_DELAY_MS, undefined, { signal: client.signal });
-    }
-  }
-}
-
-/** With these a new session would not fare better. */
-function isFinal(ending: Error | undefined): boolean {
-  const { code } = (ending ?? {}) as NodeJS.ErrnoException;
-  return code === 'ERR_REVOKED' || code === 'ERR_SUPERSEDED' || code === 'ERR_PEER';
+    },
+    async judge(session, error) {
+      if (!(error instanceof CopyError) || error.code !== 'ERR_COPY_INTERRUPTED') return 'final';
+      const ending = await client.endOf(session);
+      if (ending !== undefined) return isFinal(ending) ? 'final' : 'lost';
+      client.drop(session);
+      return 'brokenOff';
+    },
+    hasMoved: () => progress.hasMoved,
+    async pause(delayMs, error) {
+      const reason = (error as Error).cause ?? error;
+      log.warning('the copy has broken off, a new session goes on: {reason}', { reason });
+      await pause(delayMs, signal);
+    },
+    now: () => progress.elapsedMs,
+  });
 }
 
 function copyOnce(
   session: RovingSession,
   { direction, sources, destination }: Order,
-  { update = false }: CopyValues,
-  signal: AbortSignal,
-  progress: Progress,
+  options: CopyOptions,
 ): Promise<CopyResult> {
-  const options = { update, signal, onProgress: (now: CopyProgress) => progress.at(now) };
   return direction === 'to'
     ? copyToRemote(session, sources, destination, options)
     : copyFromRemote(session, sources, destination, options);
@@ -151,6 +152,9 @@ class Progress {
   readonly #order: Order;
   #meter: PathMeter | undefined;
   #now: CopyProgress | undefined;
+  /** Bytes that have come over: in the attempts before, and in this one. */
+  #movedBefore = 0;
+  #moved = 0;
   #refresh: NodeJS.Timeout | undefined;
 
   constructor(values: CopyValues, order: Order) {
@@ -162,15 +166,23 @@ class Progress {
 
   at(progress: CopyProgress): void {
     this.#now = progress;
+    const { bytes, resumedBytes, unchangedBytes } = progress;
+    this.#moved = Math.max(this.#moved, bytes - resumedBytes - unchangedBytes);
+  }
+
+  /** An attempt begins. */
+  begin(): void {
+    this.#movedBefore += this.#moved;
+    this.#moved = 0;
   }
 
   follow(session: RovingSession): void {
     this.#meter = new PathMeter(session);
   }
 
-  /** Copied by this run, in bytes, as far as is known. */
-  get movedBytes(): number {
-    return this.#now?.bytes ?? 0;
+  /** Whether content has come over in this attempt; what was there already does not count. */
+  get hasMoved(): boolean {
+    return this.#moved > 0;
   }
 
   get elapsedMs(): number {
@@ -181,8 +193,7 @@ class Progress {
     const { elapsedMs } = this;
     const took =
       elapsedMs < 10_000 ? `${(elapsedMs / 1000).toFixed(1)} s` : formatDuration(elapsedMs);
-    const { bytes = 0, resumedBytes = 0, unchangedBytes = 0 } = this.#now ?? {};
-    const moved = Math.max(0, bytes - resumedBytes - unchangedBytes);
+    const moved = this.#movedBefore + this.#moved;
     return `${took} (${formatRate((moved / Math.max(1, elapsedMs)) * 1000)})`;
   }
 
