@@ -5,6 +5,7 @@
  */
 
 import { EXIT, type ExitCode } from './exit-codes.js';
+import { printable } from './format.js';
 import { redactText } from './redact.js';
 
 /** An error of the command line itself. */
@@ -71,6 +72,8 @@ const EXIT_CODES: Readonly<Record<string, ExitCode>> = {
   EHOSTUNREACH: EXIT.UNAVAILABLE,
   ENETUNREACH: EXIT.UNAVAILABLE,
   ETIMEDOUT: EXIT.UNAVAILABLE,
+  EMFILE: EXIT.UNAVAILABLE,
+  ENFILE: EXIT.UNAVAILABLE,
   ENOTFOUND: EXIT.NO_HOST,
   EAI_AGAIN: EXIT.NO_HOST,
   EIO: EXIT.IO,
@@ -103,6 +106,7 @@ export function describeFailure(error: unknown): Failure {
   return { exitCode, code, message: oneLine(text) };
 }
 
+/** The other end may have written a part of it. */
 function oneLine(message: string): string {
-  return redactText(message).replaceAll(/\s*\n\s*/g, ' ');
+  return printable(redactText(message).replaceAll(/\s*\n\s*/g, ' '));
 }

@@ -13,6 +13,7 @@ import {
   type LogLevel,
   type LogRecord,
 } from '@logtape/logtape';
+import { printable } from './format.js';
 import { redactText, redactValue } from './redact.js';
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warning', 'error', 'fatal', 'off'] as const;
@@ -72,5 +73,16 @@ export function formatRecord(record: LogRecord, json: boolean): string {
     message: record.message.map((part, index) => (index % 2 === 0 ? part : redactValue(part))),
     properties: redactValue(record.properties) as Record<string, unknown>,
   };
-  return redactText(json ? formatJson(clean) : formatText(clean));
+  return json ? escaped(redactText(formatJson(clean))) : oneLine(redactText(formatText(clean)));
+}
+
+/** Text of the other end can't make up another record, nor move the cursor (T51). */
+function oneLine(text: string): string {
+  return `${printable(text.trimEnd().replaceAll(/\s*\n\s*/g, ' '))}\n`;
+}
+
+/** What JSON leaves as it is, and terminals do not. */
+function escaped(json: string): string {
+  const code = (character: string): string => `\\u00${character.charCodeAt(0).toString(16)}`;
+  return json.replaceAll(/[\u007f-\u009f]/g, code);
 }

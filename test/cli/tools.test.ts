@@ -236,6 +236,11 @@ describe('roving cp', () => {
     });
     const outside = await bench.run(['cp', '--ticket', ticket, 'photos', 'remote:../x']);
     expect(outside).toMatchObject({ code: 77 });
+    const unseen = await bench.run(['cp', '--ticket', ticket, 'remote:../x', '.']);
+    expect(unseen).toMatchObject({ code: 77 });
+    const special = await bench.run(['cp', '--ticket', ticket, '/dev/null', 'remote:']);
+    const reason = '/dev/null was not copied: a device, socket or pipe';
+    expect(special).toMatchObject({ code: 66, stderr: expect.stringContaining(reason) });
   });
 
   it('waits for a server that restarts, and sends again only what had not arrived', async () => {

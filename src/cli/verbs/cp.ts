@@ -11,7 +11,7 @@ import {
 import type { RovingSession } from '../../node/index.js';
 import { isFinal, pause, untilDone } from '../attempts.js';
 import { type Client, withClient } from '../client.js';
-import { EXIT } from '../exit-codes.js';
+import { EXIT, type ExitCode } from '../exit-codes.js';
 import { CliError, failUsage } from '../failure.js';
 import { formatBytes, formatCount, formatDuration, formatRate, printable } from '../format.js';
 import { LiveLines, pathLines, progressBar, wantsLive } from '../live.js';
@@ -128,10 +128,12 @@ function copyOnce(
 function tell(result: CopyResult, values: CopyValues, progress: Progress): void {
   const { failed, failedCount, skipped, skippedCount } = result;
   if (values.json === true) printJson({ ...result, durationMs: progress.elapsedMs });
-  for (const { path, message } of skipped) note(`${printable(path)} was left out: ${message}`);
+  for (const { path, message } of skipped) {
+    note(`${printable(path)} was left out: ${printable(message)}`);
+  }
   if (values.json !== true) {
     for (const { path, message } of failed) {
-      process.stderr.write(`roving: ${printable(path)} was not copied: ${message}\n`);
+      process.stderr.write(`roving: ${printable(`${path} was not copied: ${message}`)}\n`);
     }
   }
   const there = result.resumedBytes === 0 ? '' : `, ${formatBytes(result.resumedBytes)} were there`;
@@ -139,10 +141,24 @@ function tell(result: CopyResult, values: CopyValues, progress: Progress): void 
   const files = formatCount(result.files, 'file');
   note(`${files}, ${formatBytes(result.bytes)} in ${progress.time()}${there}${rest}`);
   if (failedCount === 0) return;
-  // What was asked for is not there at all: that is another thing than a copy with holes.
-  const isMissing = result.files === 0 && failed.every(({ code }) => code === 'ENOENT');
   const what = formatCount(failedCount, 'file or folder was', 'files and folders were');
-  throw new CliError(isMissing ? EXIT.NO_INPUT : EXIT.IO, `${what} not copied`, 'ERR_COPY');
+  throw new CliError(exitCodeOf(result), `${what} not copied`, 'ERR_COPY');
+}
+
+/** If nothing was copied, and all for one reason: that is another thing than a copy with holes. */
+const NOTHING_COPIED: Readonly<Record<string, ExitCode>> = {
+  ENOENT: EXIT.NO_INPUT,
+  ERR_COPY_SPECIAL: EXIT.NO_INPUT,
+  ERR_COPY_OUTSIDE: EXIT.NO_PERMISSION,
+  ERR_COPY_DESTINATION: EXIT.CANNOT_CREATE,
+};
+
+/** @internal Of a copy in which something has failed. */
+export function exitCodeOf({ files, failed }: Pick<CopyResult, 'files' | 'failed'>): ExitCode {
+  const [exitCode = EXIT.IO, ...others] = new Set(
+    failed.map(({ code }) => NOTHING_COPIED[code] ?? EXIT.IO),
+  );
+  return files === 0 && others.length === 0 ? exitCode : EXIT.IO;
 }
 
 /** Where the copy is, for a terminal and for `roving status`. */
