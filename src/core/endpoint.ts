@@ -105,6 +105,11 @@ export class Endpoint implements EndpointCore<EndpointEvent> {
 
   // Commands.
 
+  /** Servers: takes no more sessions, and answers nobody who wants one. What is there goes on. */
+  stopAccepting(): void {
+    this.#server?.stopAccepting();
+  }
+
   /** Closes the oldest carrier for which nobody vouches yet, if there is one. */
   evictUnattached(): void {
     this.#server?.evictUnattached();

@@ -57,6 +57,7 @@ export class ServerSide {
   readonly #halfOpenBySessionId = new Map<string, HalfOpen>();
   /** Accepted stream carriers without a path, oldest first. */
   readonly #unattached = new Set<Carrier>();
+  #isAccepting = true;
 
   constructor(context: EndpointContext, ring: KeyRing) {
     const { crypto, random, limits, options } = context;
@@ -97,6 +98,11 @@ export class ServerSide {
     this.#context.closeCarrier(oldest);
   }
 
+  /** No session begins any more; those that are there go on, and take new paths. */
+  stopAccepting(): void {
+    this.#isAccepting = false;
+  }
+
   /** This end opened it: nobody has to prove anything on it in time. */
   carrierIsOurs(carrier: Carrier): void {
     this.#unattached.delete(carrier);
@@ -116,6 +122,8 @@ export class ServerSide {
     remote: Address | undefined,
     now: Instant,
   ): void {
+    // Silence: the client goes on trying, and finds whoever takes this one's place.
+    if (!this.#isAccepting) return;
     const previous = this.#halfOpenByCarrier.get(carrier.id);
     if (previous !== undefined) {
       // It is reliable, and has one path at most: a second HELLO has no use, a repeated one neither.
@@ -140,6 +148,7 @@ export class ServerSide {
 
   readonly #admit = (entry: KeyEntry, peer: Parameters, now: Instant): boolean => {
     const { limits } = this.#context;
+    if (!this.#isAccepting) return false;
     // Asked twice: a key that is revoked meanwhile makes no session of a half-open one.
     if (this.#ring.find(entry.keyId) !== entry) return false;
     if (this.#sessions.size >= limits.maxSessions) return false;

@@ -18,8 +18,8 @@ import {
 
 /** A change of a file comes in several steps; it is read when they have been over for this long. */
 const SETTLE_MS = 50;
-/** Longest time that `setTimeout` knows. */
-const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+/** Expiry is a time of day, and clocks are set: it is looked at again after this at the latest. */
+export const EXPIRY_CHECK_MS = 60_000;
 
 /** Why a key is no longer accepted: it was taken out of the file, replaced there, or has expired. */
 export type RevocationCause = 'removed' | 'changed' | 'expired';
@@ -144,7 +144,7 @@ export class KeyStore {
     const times = [...this.#accepted.values()].flatMap(({ expires }) => expires?.getTime() ?? []);
     if (times.length === 0) return;
     const next = times.reduce((first, time) => Math.min(first, time));
-    const delayMs = Math.min(MAX_TIMEOUT_MS, Math.max(1, next - Date.now()));
+    const delayMs = Math.min(EXPIRY_CHECK_MS, Math.max(1, next - Date.now()));
     this.#expiry = setTimeout(() => this.#expire(), delayMs);
     this.#expiry.unref();
   }

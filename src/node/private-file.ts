@@ -77,9 +77,10 @@ function quoted(path: string): string {
 
 /**
  * Replaces a file in one step: readers see the old one or the new one, also after a crash. A
- * symbolic link stays, and what it points to is replaced.
+ * symbolic link stays, and what it points to is replaced. The file stays its owner's: root may change
+ * the keys of a server that runs as somebody else.
  *
- * @throws the system's own error; then the old file is as it was.
+ * @throws the system's own error, `EPERM` if it is another user's; then the old file is as it was.
  */
 export async function writePrivateFile(path: string, text: string): Promise<void> {
   const target = await realpath(path).catch(() => path);
@@ -87,7 +88,7 @@ export async function writePrivateFile(path: string, text: string): Promise<void
   const suffix = randomBytes(TEMPORARY_NAME_BYTES).toString('hex');
   const temporary = join(folder, `.${basename(target)}.${suffix}`);
   try {
-    await writeNew(temporary, text);
+    await writeNew(temporary, text, await ownerOf(target));
     await rename(temporary, target);
   } catch (error) {
     await unlink(temporary).catch(() => undefined);
@@ -96,17 +97,40 @@ export async function writePrivateFile(path: string, text: string): Promise<void
   await syncFolder(folder);
 }
 
-async function writeNew(path: string, text: string): Promise<void> {
+interface Owner {
+  readonly path: string;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+async function ownerOf(path: string): Promise<Owner | undefined> {
+  const stats = await stat(path).catch(() => undefined);
+  return stats === undefined ? undefined : { path, uid: stats.uid, gid: stats.gid };
+}
+
+async function writeNew(path: string, text: string, owner: Owner | undefined): Promise<void> {
   // Nothing that is there already is followed or used, a symbolic link least of all.
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
   const file = await open(path, flags, PRIVATE_FILE_MODE);
   try {
+    if (owner !== undefined) await giveTo(owner, file);
     // The mode of `open` is subject to the umask, which may take even the owner's right.
     await file.chmod(PRIVATE_FILE_MODE);
     await file.writeFile(text);
     await file.sync();
   } finally {
     await file.close();
+  }
+}
+
+/** Of mode 0600 a file has no use for anybody but its owner. */
+async function giveTo({ path, uid, gid }: Owner, file: FileHandle): Promise<void> {
+  if ((await file.stat()).uid === uid) return;
+  try {
+    await file.chown(uid, gid);
+  } catch (cause) {
+    const message = `${path} belongs to another user (uid ${uid}): change it as that user, or as root`;
+    throw Object.assign(new Error(message, { cause }), { code: 'EPERM' });
   }
 }
 

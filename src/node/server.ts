@@ -163,6 +163,7 @@ export class RovingServer extends EventEmitter<RovingServerEvents> {
   async #close(): Promise<void> {
     const deadline = performance.now() + CLOSE_TIMEOUT_MS;
     for (const listening of this.#listening) listening.stop();
+    this.#driver.command((endpoint) => endpoint.stopAccepting());
     const sessions = [...this.#sessions];
     const graceful = Promise.allSettled(sessions.map((session) => session.close()));
     let timer: NodeJS.Timeout | undefined;

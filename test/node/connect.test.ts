@@ -191,6 +191,22 @@ describe('a server', () => {
       await new Promise((resolve) => free.close(resolve));
     }));
 
+  it('lets nobody in any more while it closes, and gives those who try no answer', () =>
+    withLoopback(async ({ server, ticket, connect: dial, accepted }) => {
+      const session = await dial();
+      // Nobody reads it: the server waits for that before it goes.
+      session.on('stream', (unread) => unread.on('error', () => undefined));
+      const stream = accepted[0]?.openStream();
+      stream?.on('error', () => undefined);
+      stream?.end(randomBytes(4 * MIB));
+      await once(session, 'stream');
+      const closing = server.close();
+      const late = connect(ticket, { carriers: ['udp'], connectTimeoutMs: 300 });
+      await expect(late).rejects.toMatchObject({ code: 'ERR_CONNECT_TIMEOUT' });
+      session.abort();
+      await closing;
+    }));
+
   it('tells its clients when it closes', () =>
     withLoopback(async ({ server, connect: dial }) => {
       const session = await dial();

@@ -2,6 +2,7 @@
 import { EventEmitter, once } from 'node:events';
 import {
   chmodSync,
+  chownSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -15,7 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   KeyStore,
   newKey,
@@ -26,8 +27,10 @@ import {
   updateKeyFile,
   withKey,
   withoutKey,
+  writePrivateFile,
 } from '../../src/node/index.js';
 import { formatKeyFile, MAX_KEY_NAME_LENGTH, parseKeyFile } from '../../src/node/key-file.js';
+import { EXPIRY_CHECK_MS } from '../../src/node/key-store.js';
 
 let folder = '';
 let path = '';
@@ -39,6 +42,8 @@ beforeEach(() => {
 
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
+/** No user of any machine. */
+const OTHER_USER = 54_321;
 const CREATED = new Date('2026-01-02T03:04:05.678Z');
 
 function key(name: string, extra: { expires?: Date; grants?: string[] } = {}): StoredKey {
@@ -55,6 +60,31 @@ describe('a key file', () => {
     const two = key('phone', { grants: ['files:/srv/a b', 'forward'] });
     await add(one, two);
     expect((await readKeyFile(path)).keys).toEqual([one, two]);
+  });
+
+  it.skipIf(process.getuid?.() !== 0)(
+    'keeps its owner when root changes it (as root)',
+    async () => {
+      await add(key('laptop'));
+      chownSync(path, OTHER_USER, OTHER_USER);
+      await add(key('phone'));
+      expect(statSync(path)).toMatchObject({ uid: OTHER_USER, gid: OTHER_USER });
+      expect(statSync(path).mode & 0o777).toBe(0o600);
+    },
+  );
+
+  it.skipIf(process.getuid?.() !== 0)('is not taken from another user (as root)', async () => {
+    await add(key('laptop'));
+    chownSync(folder, OTHER_USER, OTHER_USER);
+    process.seteuid?.(OTHER_USER);
+    try {
+      const message = expect.stringMatching(/belongs to another user/);
+      await expect(writePrivateFile(path, '')).rejects.toMatchObject({ code: 'EPERM', message });
+    } finally {
+      process.seteuid?.(0);
+    }
+    expect(statSync(path).uid).toBe(0);
+    expect(readdirSync(folder)).toEqual(['keys.json']);
   });
 
   it('is made with mode 0600 whatever the umask says, and nothing is left beside it', async () => {
@@ -263,6 +293,20 @@ describe('a running server', () => {
     await opened.reload();
     expect(String(await failed)).toContain('restart');
     expect(opened.keys).toEqual([one]);
+  });
+
+  it('lets a key go soon after the clock was set beyond its time', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] });
+    try {
+      const soon = key('soon', { expires: new Date(Date.now() + 3_600_000) });
+      await add(soon);
+      const { keyRing } = await open();
+      vi.setSystemTime(Date.now() + 2 * 3_600_000);
+      vi.advanceTimersByTime(EXPIRY_CHECK_MS);
+      expect(keyRing.find(soon.keyId)).toBeUndefined();
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('never accepts a key that has expired, and lets one go when its time comes', async () => {
