@@ -30,6 +30,7 @@ import {
   type SessionOptions,
 } from './options.js';
 import { checkOptions } from './options-check.js';
+import { TOO_MANY_FORGERIES } from './receiver.js';
 import { ServerSide } from './server-side.js';
 import type { Session } from './session.js';
 import type { KeyEntry, Ticket } from './ticket.js';
@@ -272,7 +273,7 @@ export class Endpoint implements EndpointCore<EndpointEvent> {
     const { session, path } = route;
     if (session.receive(path, packet, bytes, remote, now) !== 'fatal') return;
     if (carrier.isStream) this.#closeBroken(carrier);
-    else session.carrierClosed(path, 'too many of its packets were not authentic');
+    else session.carrierClosed(path, TOO_MANY_FORGERIES);
   }
 
   #join(

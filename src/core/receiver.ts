@@ -46,6 +46,9 @@ const MAX_PINNED_FRAMES = 16;
 /** `fatal`: the carrier delivers what it must not; it has to be closed. */
 export type Reception = 'accepted' | 'rejected' | 'replayed' | 'fatal';
 
+/** Why a datagram path is closed when a packet of it was fatal. */
+export const TOO_MANY_FORGERIES = 'too many of its packets were not authentic';
+
 export function receivePacket(
   session: SessionState,
   path: Path,
@@ -54,8 +57,10 @@ export function receivePacket(
   from: Address | undefined,
   now: Instant,
 ): Reception {
-  const number = expandPacketNumber(packet.truncatedNumber, path.acks.largest);
-  if (path.carrier.isStream && number !== path.acks.largest + 1) return 'fatal';
+  // What is authentic counts here, not what is acknowledged: some of it never is.
+  const { largest } = path.replay;
+  const number = expandPacketNumber(packet.truncatedNumber, largest);
+  if (path.carrier.isStream && number !== largest + 1) return 'fatal';
   if (!path.replay.check(number)) {
     path.counters.replayedPackets += 1;
     if (from !== undefined) path.addresses?.repeated(from);
@@ -66,12 +71,12 @@ export function receivePacket(
     path.counters.rejectedPackets += 1;
     return path.carrier.isStream || path.opener.exhausted ? 'fatal' : 'rejected';
   }
-  const isNewest = number > path.acks.largest;
+  const isNewest = number > largest;
   path.replay.record(number);
   path.counters.receivedPackets += 1;
   path.counters.receivedBytes += bytes;
   const silenceMs = now - Math.max(path.lastSentAt, path.lastReceivedAt);
-  if (number > path.acks.largest + 1) path.keepAlive.doubted(now);
+  if (number > largest + 1) path.keepAlive.doubted(now);
   else path.keepAlive.heardFirst(silenceMs, now);
   path.lastReceivedAt = now;
   session.lastHeardAt = now;
@@ -98,6 +103,7 @@ function takeFrames(
 ): void {
   try {
     const frames = decodeFrames(payload);
+    const isTaken = session.isRunning;
     let elicits = false;
     let close: CloseFrame | undefined;
     for (const frame of frames) {
@@ -108,7 +114,10 @@ function takeFrames(
     }
     // Last: what is acknowledged in the same packet counts as delivered, wherever it stands.
     if (close !== undefined) takeClose(session, path, close);
-    path.acks.received(number, payload.length, elicits, now);
+    // After our CLOSE what they bring is thrown away: the peer must not count it as delivered.
+    if (isTaken || close !== undefined) {
+      path.acks.received(number, payload.length, elicits, now);
+    }
     if (path.state === 'suspect') path.acks.hurry();
   } catch (error) {
     if (error instanceof WireError) {

@@ -24,6 +24,8 @@ import type { EndpointContext } from './endpoint-context.js';
 import { RevokedError, SupersededError } from './errors.js';
 import { type HalfOpen, ServerHandshakes } from './handshake-server.js';
 import type { KeyRing } from './key-ring.js';
+import type { Path } from './path.js';
+import { TOO_MANY_FORGERIES } from './receiver.js';
 import { Session } from './session.js';
 import type { KeyEntry } from './ticket.js';
 
@@ -198,6 +200,8 @@ export class ServerSide {
     const isFirst = pathId === FIRST_PATH;
     // A path has one carrier: a copy that was sent to another socket must not bind it there.
     if (isFirst && carrier !== halfOpen.carrier) return false;
+    // And a stream carrier has one path.
+    if (!isFirst && carrier === halfOpen.carrier && carrier.isStream) return false;
     if (!this.#admit(halfOpen.entry, halfOpen.peer, now)) return false;
     const { crypto, random, options, blocks } = this.#context;
     const parts = { role: 'server', options, crypto, random, blocks, now } as const;
@@ -207,15 +211,15 @@ export class ServerSide {
     const isProven = isFirst && !halfOpen.isAmbiguous;
     const address = isProven ? halfOpen.remote : remote;
     const path = session.makePath(pathId, carrier, address, isProven, now);
-    session.adoptPath(path, isFirst ? Math.max(1, now - halfOpen.acceptedAt) : undefined, now);
     // A packet that is not authentic leaves no trace but the work of having tried it.
-    const isAttached = this.#context.attach(session, path);
-    if (!isAttached || session.receive(path, packet, bytes, remote, now) !== 'accepted') {
-      if (isAttached) this.#context.detach(path);
+    if (!opensPath(path, packet) || !this.#context.attach(session, path)) {
       this.#context.dirty.delete(session);
       return false;
     }
+    session.adoptPath(path, isFirst ? Math.max(1, now - halfOpen.acceptedAt) : undefined, now);
+    // Before any frame is looked at: it may be about path 0.
     if (!isFirst) this.#adoptFirst(halfOpen, session, now);
+    session.receive(path, packet, bytes, remote, now);
     this.#attached(carrier);
     this.#promote(halfOpen, session, now);
     return true;
@@ -302,7 +306,9 @@ export class ServerSide {
     }
     const path = session.pathById(pathId);
     if (path !== undefined && path.carrier === carrier) {
-      session.receive(path, packet, bytes, remote, now);
+      if (session.receive(path, packet, bytes, remote, now) === 'fatal') {
+        session.carrierClosed(path, TOO_MANY_FORGERIES);
+      }
     } else if (path !== undefined || session.wasPathUsed(pathId)) {
       // A replay, or a path that is no more: a path id is accepted once.
       if (carrier.isStream) this.#context.closeCarrier(carrier);
@@ -322,10 +328,8 @@ export class ServerSide {
   ): void {
     if (session.lifecycle !== 'established' && session.lifecycle !== 'finishing') return;
     const path = session.makePath(pathId, carrier, remote, false, now);
-    const { keyPhase, truncatedNumber, header, sealed } = packet;
-    const number = expandPacketNumber(truncatedNumber, -1);
     // Only a packet that is authentic makes a path: nothing is touched before.
-    if (path.opener.open(keyPhase, number, header, sealed) === undefined) return;
+    if (!opensPath(path, packet)) return;
     if (!session.makeRoomForPath() || !this.#context.attach(session, path)) {
       if (carrier.isStream) this.#context.closeCarrier(carrier);
       return;
@@ -393,6 +397,14 @@ export class ServerSide {
     }
     return next;
   }
+}
+
+/** Whether a packet is authentic as the first that arrives on a path. */
+function opensPath(path: Path, packet: DataPacket | JoinPacket): boolean {
+  const { keyPhase, truncatedNumber, header, sealed } = packet;
+  const number = expandPacketNumber(truncatedNumber, -1);
+  if (path.carrier.isStream && number !== 0) return false;
+  return path.opener.open(keyPhase, number, header, sealed) !== undefined;
 }
 
 function instanceKey(entry: KeyEntry, instance: Uint8Array): string {
