@@ -208,7 +208,15 @@ function connectOptions(values: ClientOptionValues): ConnectOptions {
 }
 
 function checkProxy(via: string): string {
-  const protocol = URL.canParse(via) ? new URL(via).protocol : '';
+  const url = URL.canParse(via) ? new URL(via) : undefined;
+  const protocol = url?.protocol ?? '';
+  if (url !== undefined && url.password !== '') {
+    throw new CliError(
+      EXIT.USAGE,
+      'a password in --via can be read by every user of this machine: give the proxy in ALL_PROXY',
+      'ERR_USAGE',
+    );
+  }
   if (/^(https?|socks[45]?[ah]?):$/.test(protocol)) return via;
   throw new CliError(
     EXIT.USAGE,

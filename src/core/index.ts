@@ -30,7 +30,7 @@ export {
   type SchedulerInput,
   type SchedulerName,
 } from './scheduler/index.js';
-export type { ServerAddresses } from './server-addresses.js';
+export { checkServerAddresses, type ServerAddresses } from './server-addresses.js';
 export type { Session } from './session.js';
 export {
   DOOR_KEY_BYTES,

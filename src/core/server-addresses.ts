@@ -25,8 +25,8 @@ export interface ServerAddresses {
   readonly avoidFirst: boolean;
 }
 
-/** @throws UsageError if the list could not be told. */
-function checkAddresses(addresses: readonly string[]): void {
+/** @throws UsageError if the list could not be told: too many, or too long. */
+export function checkServerAddresses(addresses: readonly string[]): void {
   if (addresses.length > SPEC_MAX_SERVER_ADDRESSES) {
     throw new UsageError(`a server tells at most ${SPEC_MAX_SERVER_ADDRESSES} addresses`);
   }
@@ -48,7 +48,7 @@ function checkAddresses(addresses: readonly string[]): void {
 /** The server tells the client. @throws UsageError at a client, or if the list is too long. */
 export function tellServerAddresses(session: SessionState, told: ServerAddresses): void {
   if (session.role !== 'server') throw new UsageError('only a server tells its addresses');
-  checkAddresses(told.addresses);
+  checkServerAddresses(told.addresses);
   const sequence = session.addressesSequence;
   session.addressesSequence += 1;
   session.queueControl({

@@ -73,7 +73,45 @@ describe('serve --tls-cert', () => {
   });
 });
 
+describe('roving serve tells at once that', () => {
+  it('a certificate is none, with 78 and its name', async () => {
+    for (const name of ['bad.pem', 'key.pem'])
+      writeFileSync(bench.path(name), 'x', { mode: 0o600 });
+    const args = [
+      'serve',
+      '--listen',
+      `${HOST}:0`,
+      '--tls-cert',
+      'bad.pem',
+      '--tls-key',
+      'key.pem',
+    ];
+    const { code, stderr } = await bench.run(args);
+    expect({ code, stderr }).toEqual({
+      code: 78,
+      stderr: expect.stringMatching(/^roving: bad\.pem and key\.pem [^\n]+\n$/),
+    });
+  });
+
+  it.each([
+    ['there are too many addresses', Array.from({ length: 17 }, (_, i) => `10.0.0.${i}:1`)],
+    ['an address is too long', [`wss://example.org/${'x'.repeat(255)}`]],
+  ])('%s to advertise, with 64', async (_what, addresses) => {
+    const advertised = addresses.flatMap((address) => ['--advertise', address]);
+    const { code } = await bench.run(['serve', '--listen', `${HOST}:0`, ...advertised]);
+    expect(code).toBe(64);
+  });
+});
+
 describe('--via', () => {
+  it('T45: refuses a password in the arguments, and does not repeat it', async () => {
+    const via = ['--via', 'http://me:s3cret@127.0.0.1:9'];
+    const { code, stderr } = await bench.run(['bench', '--ticket', 'none', ...via]);
+    expect(code).toBe(64);
+    expect(stderr).toContain('ALL_PROXY');
+    expect(stderr).not.toContain('s3cret');
+  });
+
   it.each([
     ['http', connectProxy],
     ['socks5', socksProxy],

@@ -1,7 +1,9 @@
 /** `roving serve`: sessions for all who have a ticket. @module */
 
 import { readFile } from 'node:fs/promises';
+import { createSecureContext } from 'node:tls';
 import type { Logger } from '@logtape/logtape';
+import { checkServerAddresses } from '../../core/index.js';
 import {
   createServer,
   type ListenOptions,
@@ -11,7 +13,8 @@ import {
 import { takeInheritedSockets } from '../activation.js';
 import { DEFAULT_PORT, parseHostPort, parseTicketAddress } from '../arguments.js';
 import { sessionOptions } from '../client.js';
-import { failUsage } from '../failure.js';
+import { EXIT } from '../exit-codes.js';
+import { CliError, failUsage } from '../failure.js';
 import { formatCount } from '../format.js';
 import { parseGrants } from '../grants.js';
 import { configureLog, logger } from '../log.js';
@@ -115,6 +118,8 @@ function readAdvertised(values: ServeValues): Advertised | undefined {
   const { advertise, advertiseOnly = false } = values;
   if (advertise !== undefined) {
     const addresses = advertise.map((text) => parseTicketAddress(text, '--advertise'));
+    // Now, and not when the first client comes.
+    checkServerAddresses(addresses);
     return { addresses, avoidFirst: advertiseOnly };
   }
   return advertiseOnly ? failUsage('--advertise-only wants --advertise ADDRESS too') : undefined;
@@ -122,13 +127,21 @@ function readAdvertised(values: ServeValues): Advertised | undefined {
 
 type TlsValues = Pick<ServeValues, 'tlsCert' | 'tlsKey'>;
 
-/** @throws CliError if there is one without the other; the system's error if it can't be read. */
+/** @throws CliError if there is one without the other, or they are not what they should be; the system's error if it can't be read. */
 async function readTls({ tlsCert, tlsKey }: TlsValues): Promise<Pick<ListenOptions, 'tls'>> {
   if (tlsCert === undefined && tlsKey === undefined) return {};
   if (tlsCert === undefined || tlsKey === undefined) {
     return failUsage('--tls-cert and --tls-key belong together');
   }
-  return { tls: { cert: await readFile(tlsCert), key: await readFile(tlsKey) } };
+  const tls = { cert: await readFile(tlsCert), key: await readFile(tlsKey) };
+  try {
+    createSecureContext(tls);
+  } catch (error) {
+    const why = (error as Error).message;
+    const message = `${tlsCert} and ${tlsKey} are no certificate in PEM and its key: ${why}`;
+    throw new CliError(EXIT.CONFIG, message, 'ERR_TLS_FILES');
+  }
+  return { tls };
 }
 
 /** Certificates are renewed every few weeks: the new one holds for those who come from now on. */
