@@ -10,6 +10,13 @@ import { RangeSet } from './range-set.js';
 
 /** Ranges kept; the newest. Old gaps are never filled, so more would only lengthen each ACK. */
 export const MAX_TRACKED_RANGES = 32;
+/**
+ * ACK frames in one packet: each may cost a look at all that was declared lost of late
+ * (protocol.md#ack).
+ */
+export const SPEC_MAX_ACKS_PER_PACKET = 64;
+/** So many are put into one for each of two reasons: a CLOSE, and because they are due. */
+export const MAX_ACKS_SENT_AT_ONCE = SPEC_MAX_ACKS_PER_PACKET / 2;
 /** An ACK is due after this many ack-eliciting packets (RFC 9000 §13.2.2). */
 export const ACK_ELICITING_THRESHOLD = 2;
 /**

@@ -131,8 +131,10 @@ export class ClientSide {
 
   accept(carrier: Carrier, packet: AcceptPacket, now: Instant): void {
     const connecting = this.#byEcho.get(connectionIdKey(packet.echo));
-    const accepted = connecting?.handshake?.accepted(carrier, packet, now);
-    if (connecting === undefined || accepted === undefined) return;
+    // It may have ended in this very moment: its deadline has passed, or it was aborted.
+    if (connecting?.session.isOpen !== true) return;
+    const accepted = connecting.handshake?.accepted(carrier, packet, now);
+    if (accepted === undefined) return;
     const { attempt, agreement, rttMs } = accepted;
     const { session, handshake } = connecting;
     connecting.handshake = undefined;

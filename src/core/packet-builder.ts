@@ -23,6 +23,7 @@ import {
   type Writer,
   writeStreamHeader,
 } from '../wire/index.js';
+import { MAX_ACKS_SENT_AT_ONCE } from './ack-tracker.js';
 import type { Address, Instant, Transmit } from './contract.js';
 import { assert } from './errors.js';
 import type { Path } from './path.js';
@@ -238,7 +239,9 @@ function addAcks(
   keepsAcks: boolean,
   now: Instant,
 ): void {
+  let count = 0;
   for (const other of session.paths.values()) {
+    if (count >= MAX_ACKS_SENT_AT_ONCE) return;
     if (!other.acks.isPending) continue;
     const isOurs = other === path || (!other.isHealthy && path.isUsable);
     if (!isOurs) continue;
@@ -254,6 +257,7 @@ function addAcks(
     for (; !isIn && ranges.length > 1; isIn = draft.add(frame)) {
       ranges.length = Math.ceil(ranges.length / 2);
     }
+    if (isIn) count += 1;
     if (isIn && !keepsAcks) other.acks.reported();
   }
 }
@@ -269,7 +273,7 @@ function addQueued(queue: Frame[], draft: Draft): void {
 function addData(session: SessionState, draft: Draft, aheadBytes: number): void {
   const streams = session.streams;
   while (streams !== undefined && draft.roomBytes >= MIN_STREAM_ROOM_BYTES) {
-    const stream = streams.select();
+    const stream = streams.select(aheadBytes);
     if (stream === undefined) return;
     const offset = aheadBytes > 0 ? stream.sentBytes + aheadBytes : stream.nextPieceOffset;
     const shortHeader = streamHeaderLength(stream.id, offset, undefined);

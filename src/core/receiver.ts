@@ -16,6 +16,7 @@ import {
   type JoinPacket,
   WireError,
 } from '../wire/index.js';
+import { SPEC_MAX_ACKS_PER_PACKET } from './ack-tracker.js';
 import { createCongestion, type GroupMember } from './congestion/index.js';
 import type { Address, Instant, PathId } from './contract.js';
 import {
@@ -105,9 +106,18 @@ function takeFrames(
     const frames = decodeFrames(payload);
     const isTaken = session.isRunning;
     let elicits = false;
+    let ackCount = 0;
     let close: CloseFrame | undefined;
     for (const frame of frames) {
       if (isAckEliciting(frame)) elicits = true;
+      if (frame.type === 'ack') ackCount += 1;
+      if (ackCount > SPEC_MAX_ACKS_PER_PACKET) {
+        throw new PeerError(
+          'LIMIT_EXCEEDED',
+          `more than ${SPEC_MAX_ACKS_PER_PACKET} ACK frames`,
+          2,
+        );
+      }
       if (frame.type === 'close') close ??= frame;
       else if (session.isRunning) takeFrame(session, path, frame, now);
       else if (frame.type === 'ack') takeAck(session, frame, now);
@@ -270,6 +280,8 @@ function arrived(session: SessionState, frames: readonly SentFrame[]): void {
       );
     } else if (sent.frame.type === 'resetStream') {
       session.streams?.resetAcknowledged(sent.frame.streamId);
+    } else if (sent.frame.type === 'maxStreams') {
+      session.streams?.maxStreamsAcknowledged(sent.frame.bidirectional, sent.frame.maximum);
     } else if (sent.frame.type === 'close' && session.lifecycle === 'closing') {
       finishClosed(session);
     }

@@ -1,6 +1,7 @@
 /** How a session ends: gracefully, by either side's fault, or because nobody is there. @module */
 
 import type { Frame } from '../wire/index.js';
+import { MAX_ACKS_SENT_AT_ONCE } from './ack-tracker.js';
 import type { Instant } from './contract.js';
 import type { PeerError } from './errors.js';
 import {
@@ -66,6 +67,7 @@ export function sendClose(session: SessionState, now: Instant): void {
 function acknowledgements(session: SessionState, carrying: Path, now: Instant): Frame[] {
   const frames: Frame[] = [];
   for (const { id, acks } of session.paths.values()) {
+    if (frames.length >= MAX_ACKS_SENT_AT_ONCE) break;
     if (acks.largest < 0 || (id === carrying.id && acks.isPending)) continue;
     frames.push({ type: 'ack', pathId: id, largest: acks.largest, ...acks.report(now) });
   }

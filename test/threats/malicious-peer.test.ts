@@ -297,7 +297,7 @@ describe('floods of an authenticated peer', () => {
         'status',
         new Array(200).fill({ type: 'pathStatus', pathId: 0, sequence: 1, status: 'backup' }),
       ],
-      ['ack', new Array(200).fill(ack(0, [{ smallest: 0, largest: 0 }]))],
+      ['ack', new Array(64).fill(ack(0, [{ smallest: 0, largest: 0 }]))],
     ];
     for (const [name, batch] of frames) {
       const { bench, rogue, session } = start('udp');
@@ -385,6 +385,41 @@ describe('floods of an authenticated peer', () => {
       rogue.send(0, [streamFrame(4 * 1_000_000 + bits, 0, BYTE)]);
       expect(accusation(bench, session)).toBe('STREAM_LIMIT');
       expect(bench.eventsOf(session).filter((event) => event.type === 'stream')).toHaveLength(256);
+    }
+  });
+
+  it('T32 streams that are opened and reset in one packet: a limit, and an error', () => {
+    const { bench, rogue, session } = start('tcp');
+    const resets = Array.from({ length: 4_096 }, (_, index): Frame => {
+      return { type: 'resetStream', streamId: 4 * index + 2, code: 1, finalSize: 0 };
+    });
+    rogue.send(0, resets);
+    expect(accusation(bench, session)).toBe('STREAM_LIMIT');
+    const opened = bench.eventsOf(session).filter((event) => event.type === 'stream');
+    expect(opened).toHaveLength(256 + 128);
+  });
+
+  it('T32 streams that come and go one after the other have no limit', () => {
+    const { bench, rogue, session } = start('tcp');
+    for (let index = 0; index < 2_000 && session.lifecycle === 'established'; index++) {
+      rogue.send(0, [{ type: 'resetStream', streamId: 4 * index + 2, code: 1, finalSize: 0 }]);
+      if (index % 50 !== 0) continue;
+      bench.advance(30);
+      rogue.listen();
+      rogue.acknowledge(0);
+    }
+    expect(accusation(bench, session)).toBeUndefined();
+  });
+
+  it('T31 R-ACK-3 65 ACK frames in a packet are refused, 64 are not', () => {
+    for (const [count, code] of [
+      [64, undefined],
+      [65, 'LIMIT_EXCEEDED'],
+    ] as const) {
+      const { bench, rogue, session } = start('udp');
+      expect(rogue.listen().length).toBeGreaterThan(0);
+      rogue.send(0, new Array(count).fill(ack(0, [{ smallest: 0, largest: 0 }])));
+      expect(accusation(bench, session)).toBe(code);
     }
   });
 

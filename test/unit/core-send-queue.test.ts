@@ -38,6 +38,21 @@ describe('the queue of streams that send', () => {
     expect(turnsOf(queue, 10)).toEqual([3, 3, 1, 2, 1, 2, 1, 2]);
   });
 
+  it('passes over those that have nothing new, if only that is wanted', () => {
+    const [skipped, blocked, fresh] = [
+      stream(1, 100),
+      stream(2, 100, { maxData: 50 }),
+      stream(3, 100),
+    ];
+    for (const send of [skipped, blocked]) expect(send.next(10, PLENTY, 90)).toBeDefined();
+    expect(skipped.unsentBytes).toBe(0);
+    expect(blocked.unsentBytes).toBe(50);
+    const queue = queueOf(skipped, blocked, fresh);
+    expect(queue.select(PLENTY)?.id).toBe(1);
+    expect(queue.select(PLENTY, true)?.id).toBe(3);
+    expect(queueOf(skipped, blocked).select(PLENTY, true)).toBeUndefined();
+  });
+
   it('follows a change of priority', () => {
     const [one, two, idle] = [stream(1, 2), stream(2, 2), stream(3, 0)];
     const queue = queueOf(one, two);

@@ -7,8 +7,9 @@ import {
   type SessionOptions,
   STREAMS_PER_WINDOW,
 } from '../../src/core/options.js';
+import type { PeerLimits } from '../../src/core/streams/outbox.js';
 import { BlockPool } from '../../src/core/streams/send-buffer.js';
-import { type PeerLimits, StreamTable } from '../../src/core/streams/stream-table.js';
+import { StreamTable } from '../../src/core/streams/stream-table.js';
 import type { Frame } from '../../src/wire/index.js';
 
 const NOW = 0 as Instant;
@@ -231,10 +232,30 @@ describe('limits that are told to the peer', () => {
 
   it('MAX_STREAMS lets any number of streams pass, one after the other', () => {
     const streams = table(0);
-    for (let i = 0; i < 1_000; i++) complete(streams, 4 * i + 3);
+    for (let i = 0; i < 1_000; i++) {
+      complete(streams, 4 * i + 3);
+      streams.maxStreamsAcknowledged(false, i + 3);
+    }
     expect(streams.streamCount).toBe(0);
     const last = frames.filter((frame) => frame.type === 'maxStreams').at(-1);
     expect(last).toEqual({ type: 'maxStreams', bidirectional: false, maximum: 1_002 });
+  });
+
+  it('MAX_STREAMS waits until the last one is known to have arrived', () => {
+    const streams = table(0);
+    for (const id of [3, 7, 11]) complete(streams, id);
+    expect(codeOf(() => complete(streams, 15))).toBe('STREAM_LIMIT');
+    const maxima = () =>
+      frames.flatMap((frame) => (frame.type === 'maxStreams' ? [frame.maximum] : []));
+    expect(maxima()).toEqual([3]);
+    streams.maxStreamsAcknowledged(false, 3);
+    expect(maxima()).toEqual([3, 5]);
+    // A copy that another path carried.
+    complete(streams, 15);
+    streams.maxStreamsAcknowledged(false, 3);
+    expect(maxima()).toEqual([3, 5]);
+    streams.maxStreamsAcknowledged(false, 5);
+    expect(maxima()).toEqual([3, 5, 6]);
   });
 
   it('streams that we opened give the peer no more', () => {

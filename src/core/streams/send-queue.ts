@@ -116,10 +116,15 @@ export class SendQueue {
     return false;
   }
 
-  /** Whose turn it is: the highest priority first, equal ones in turn. */
-  select(sessionCredit: number): SendStream | undefined {
+  /**
+   * Whose turn it is: the highest priority first, equal ones in turn.
+   *
+   * @param isNewOnly of those that have something never sent before.
+   */
+  select(sessionCredit: number, isNewOnly = false): SendStream | undefined {
     let first: SendStream | undefined;
     this.#ready(sessionCredit, (send) => {
+      if (isNewOnly && !send.hasNew) return true;
       first = send;
       return false;
     });

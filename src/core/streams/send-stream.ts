@@ -135,6 +135,11 @@ export class SendStream {
     return this.#finished && !this.#finSent && this.#nextOffset === this.#writtenBytes;
   }
 
+  /** Whether there is new data that the peer's limit of the stream lets out. */
+  get hasNew(): boolean {
+    return this.unsentBytes > 0 && this.#maxData > this.#nextOffset;
+  }
+
   /** The next piece does not start before this. */
   get nextPieceOffset(): number {
     return this.#firstOverdue?.first()?.start ?? this.#nextOffset;

@@ -16,6 +16,8 @@ export interface Kind {
   isWanted: boolean;
   openedByPeer: number;
   allowedToPeer: number;
+  /** The peer may not have heard of `allowedToPeer` yet. */
+  isTelling: boolean;
   closedByPeer: number;
   /** How many of the peer's may be open at a time. */
   readonly window: number;
@@ -28,7 +30,22 @@ export function newKind(allowedToUs: number, allowedToPeer: number): Kind {
     isWanted: false,
     openedByPeer: 0,
     allowedToPeer,
+    isTelling: false,
     closedByPeer: 0,
     window: allowedToPeer,
   };
+}
+
+/**
+ * Allows the peer more streams, when enough have ended: no more than one step ahead of what it is
+ * known to know. Otherwise one packet could open and end streams without bound.
+ *
+ * @returns what to tell it, if anything.
+ */
+export function allowMore(kind: Kind): number | undefined {
+  const allowed = kind.closedByPeer + kind.window;
+  if (kind.isTelling || allowed - kind.allowedToPeer < kind.window / 2) return undefined;
+  kind.allowedToPeer = allowed;
+  kind.isTelling = true;
+  return allowed;
 }

@@ -8,35 +8,14 @@
 import type { Frame } from '../../wire/index.js';
 import type { Instant } from '../contract.js';
 import { PeerError, UsageError } from '../errors.js';
-import type { SessionEvent } from '../events.js';
 import { type SessionOptions, STREAMS_PER_WINDOW } from '../options.js';
 import type { Range } from '../range-set.js';
+import type { Outbox, PeerLimits } from './outbox.js';
 import { ReceiveStream, ReorderBudget } from './receive-stream.js';
 import { ReceiveWindow } from './receive-window.js';
-import type { BlockPool } from './send-buffer.js';
 import { type Pending, SendQueue } from './send-queue.js';
 import { SendStream } from './send-stream.js';
-import { type Kind, newKind, streamIndex, UNIDIRECTIONAL } from './stream-kind.js';
-
-/** Limits that the peer gave in the handshake. */
-export interface PeerLimits {
-  readonly maxData: number;
-  readonly maxStreamData: number;
-  readonly maxStreamsBidi: number;
-  readonly maxStreamsUni: number;
-}
-
-/** Where the table leaves what has to be sent or told. */
-export interface Outbox {
-  control(frame: Frame): void;
-  event(event: SessionEvent): void;
-  /** The longest round trip of the paths in use, for the growth of windows. */
-  rttMs(): number;
-  /** How much of one stream may wait to be sent for the first time. */
-  sendAheadBytes(): number;
-  /** Memory for what is written. */
-  readonly blocks: BlockPool;
-}
+import { allowMore, type Kind, newKind, streamIndex, UNIDIRECTIONAL } from './stream-kind.js';
 
 interface Stream {
   readonly id: number;
@@ -44,6 +23,8 @@ interface Stream {
   readonly receive: ReceiveStream | undefined;
   readonly window: ReceiveWindow | undefined;
   toldReadable: boolean;
+  /** The peer opened it while we were closing: nothing was written to it. */
+  isLate: boolean;
 }
 
 export interface Piece {
@@ -211,10 +192,10 @@ export class StreamTable {
     }
   }
 
-  /** Everything that was written has arrived, and every end of a stream. */
+  /** Everything that was written has arrived, and every end of a stream that was there before. */
   get isDelivered(): boolean {
-    for (const { send } of this.#streams.values()) {
-      if (send !== undefined && !send.isDone) return false;
+    for (const { send, isLate } of this.#streams.values()) {
+      if (send !== undefined && !send.isDone && !isLate) return false;
     }
     return true;
   }
@@ -333,6 +314,14 @@ export class StreamTable {
     }
   }
 
+  /** The peer has got a MAX_STREAMS. */
+  maxStreamsAcknowledged(bidirectional: boolean, maximum: number): void {
+    const kind = bidirectional ? this.#bidi : this.#uni;
+    if (maximum !== kind.allowedToPeer) return;
+    kind.isTelling = false;
+    this.#allowMore(kind);
+  }
+
   resetAcknowledged(streamId: number): void {
     const stream = this.#streams.get(streamId);
     if (stream === undefined) return;
@@ -385,9 +374,13 @@ export class StreamTable {
     return { ...pending, isBlocked: true };
   }
 
-  /** Whose turn it is: the highest priority first, equal ones in turn. */
-  select(): SendStream | undefined {
-    return this.#queue.select(this.sessionCredit);
+  /**
+   * Whose turn it is: the highest priority first, equal ones in turn.
+   *
+   * @param aheadBytes as for {@link take}.
+   */
+  select(aheadBytes = 0): SendStream | undefined {
+    return this.#queue.select(this.sessionCredit, aheadBytes > 0);
   }
 
   /**
@@ -437,6 +430,7 @@ export class StreamTable {
         window === undefined ? undefined : new ReceiveStream(id, window.advertised, this.#budget),
       window,
       toldReadable: false,
+      isLate: this.#closing,
     };
     this.#streams.set(id, stream);
     return stream;
@@ -480,13 +474,12 @@ export class StreamTable {
     if (stream.id % 2 === this.#opener) return;
     const kind = (stream.id & UNIDIRECTIONAL) !== 0 ? this.#uni : this.#bidi;
     kind.closedByPeer += 1;
-    const allowed = kind.closedByPeer + kind.window;
-    if (allowed - kind.allowedToPeer < kind.window / 2) return;
-    kind.allowedToPeer = allowed;
-    this.#outbox.control({
-      type: 'maxStreams',
-      bidirectional: kind === this.#bidi,
-      maximum: allowed,
-    });
+    this.#allowMore(kind);
+  }
+
+  #allowMore(kind: Kind): void {
+    const maximum = allowMore(kind);
+    if (maximum === undefined) return;
+    this.#outbox.control({ type: 'maxStreams', bidirectional: kind === this.#bidi, maximum });
   }
 }
