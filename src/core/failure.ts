@@ -112,14 +112,21 @@ function hasOtherHealthy(session: SessionState, path: Path): boolean {
 /** When the path will have been silent for too long; `undefined` if nothing is owed to us. */
 export function silenceDeadline(session: SessionState, path: Path): Instant | undefined {
   if (path.state !== 'active' && path.state !== 'joining') return undefined;
-  const oldest = path.recovery.oldestOutstanding;
-  if (oldest === undefined) return undefined;
-  // A single packet's acknowledgement may be held back; the second one calls for it at once.
+  const { recovery, rtt, health } = path;
   const { maxAckDelayMs } = session;
-  const second = path.recovery.secondSentAt ?? Number.POSITIVE_INFINITY;
-  const owedSince = Math.min(oldest.sentAt + maxAckDelayMs, second);
-  const patienceMs = Math.max(MIN_PATIENCE_MS, path.rtt.probeTimeoutMs(0));
-  return path.health.silenceDeadline(owedSince, patienceMs);
+  const patienceMs = Math.max(MIN_PATIENCE_MS, rtt.probeTimeoutMs(0));
+  // What is missing below the largest acknowledged packet is a loss, and says nothing of the path. And
+  // a stream carrier is silent for a round trip whenever it repairs a loss.
+  const unansweredSince = path.carrier.isStream
+    ? undefined
+    : recovery.owedSince(recovery.largestAcked + 1, maxAckDelayMs);
+  if (unansweredSince !== undefined) {
+    const quietMs = Math.max(MIN_PATIENCE_MS, rtt.smoothedRttMs / 2);
+    return health.silenceDeadline(unansweredSince + patienceMs, quietMs, patienceMs);
+  }
+  const owedSince = recovery.owedSince(0, maxAckDelayMs);
+  if (owedSince === undefined) return undefined;
+  return health.silenceDeadline(owedSince + patienceMs, patienceMs, patienceMs);
 }
 
 /**

@@ -65,10 +65,20 @@ export class PathHealth {
     }
   }
 
-  /** When the silence has lasted for a probe timeout, given the oldest unacknowledged packet. */
-  silenceDeadline(oldestSentAt: number, probeTimeoutMs: number): Instant {
-    const since = Math.max(this.#progressAt, oldestSentAt, this.#timeoutAt);
-    return (since + probeTimeoutMs) as Instant;
+  /**
+   * When the silence has lasted for too long.
+   *
+   * @param expectedAt when an answer to what is unanswered should be here at the latest.
+   * @param quietMs how long at least nothing new was acknowledged until then.
+   * @param patienceMs how long at least after the timeout before.
+   */
+  silenceDeadline(expectedAt: number, quietMs: number, patienceMs: number): Instant {
+    const deadline = Math.max(
+      expectedAt,
+      this.#progressAt + quietMs,
+      this.#timeoutAt + patienceMs,
+    );
+    return deadline as Instant;
   }
 
   /** A probe timeout passed, but there was too little in flight to tell. */

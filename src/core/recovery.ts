@@ -123,19 +123,20 @@ export class Recovery {
     }
   }
 
-  get oldestOutstanding(): SentPacket | undefined {
-    this.#dropHead();
-    return this.#packets[this.#head];
-  }
-
-  /** When the second oldest outstanding packet was sent. */
-  get secondSentAt(): Instant | undefined {
-    let isFirst = true;
-    for (const packet of this.outstanding()) {
-      if (!isFirst) return packet.sentAt;
-      isFirst = false;
+  /**
+   * Since when an acknowledgement is owed for the oldest outstanding packet from this number on: it
+   * may be held back for `maxAckDelayMs`, but the second packet calls for it at once.
+   */
+  owedSince(fromNumber: number, maxAckDelayMs: number): number | undefined {
+    let owedAt: number | undefined;
+    const from = Math.max(this.#head, fromNumber - this.#base);
+    for (let i = from; i < this.#packets.length; i++) {
+      const sentAt = this.#packets[i]?.sentAt;
+      if (sentAt === undefined) continue;
+      if (owedAt !== undefined) return Math.min(owedAt, sentAt);
+      owedAt = sentAt + maxAckDelayMs;
     }
-    return undefined;
+    return owedAt;
   }
 
   /** @returns `undefined` if the ACK names a packet that was never sent. */

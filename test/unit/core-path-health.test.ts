@@ -25,17 +25,16 @@ function packetsToProve(health: PathHealth, now: number): number {
 }
 
 describe('silence', () => {
-  it('runs from the last progress, the oldest packet, or the last timeout, whichever is latest', () => {
+  it('ends when an answer is overdue, not soon after progress, and not soon after another one', () => {
     const health = new PathHealth(at(100));
-    expect(health.silenceDeadline(50, 30)).toBe(130);
-    expect(health.silenceDeadline(120, 30)).toBe(150);
+    expect(health.silenceDeadline(110, 20, 30)).toBe(120);
+    expect(health.silenceDeadline(125, 20, 30)).toBe(125);
     health.timedOut(at(150));
-    expect(health.silenceDeadline(120, 30)).toBe(180);
+    expect(health.silenceDeadline(125, 20, 30)).toBe(180);
     expect(health.timeoutCount).toBe(1);
     health.progressed(1, at(160));
-    expect(health.silenceDeadline(120, 30)).toBe(190);
+    expect(health.silenceDeadline(125, 20, 30)).toBe(180);
     expect([health.timeoutCount, health.progressAt]).toEqual([0, 160]);
-    expect(health.silenceDeadline(155, 30)).toBe(190);
   });
 });
 
