@@ -70,15 +70,13 @@ export class PathHealth {
    *
    * @param expectedAt when an answer to what is unanswered should be here at the latest.
    * @param quietMs how long at least nothing new was acknowledged until then.
-   * @param patienceMs how long at least after the timeout before.
+   * @param patienceMs the probe timeout: after the first one, so many have to pass in silence.
    */
   silenceDeadline(expectedAt: number, quietMs: number, patienceMs: number): Instant {
-    const deadline = Math.max(
-      expectedAt,
-      this.#progressAt + quietMs,
-      this.#timeoutAt + patienceMs,
-    );
-    return deadline as Instant;
+    const isFirst = this.#timeouts === 0;
+    const sinceMs = isFirst ? quietMs : patienceMs * (1 + this.#timeouts);
+    const next = this.#timeoutAt + patienceMs;
+    return Math.max(expectedAt, this.#progressAt + sinceMs, next) as Instant;
   }
 
   /** A probe timeout passed, but there was too little in flight to tell. */

@@ -123,6 +123,11 @@ export class Recovery {
     }
   }
 
+  get oldestOutstanding(): SentPacket | undefined {
+    this.#dropHead();
+    return this.#packets[this.#head];
+  }
+
   /**
    * Since when an acknowledgement is owed for the oldest outstanding packet from this number on: it
    * may be held back for `maxAckDelayMs`, but the second packet calls for it at once.

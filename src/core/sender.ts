@@ -8,7 +8,7 @@ import type { Frame } from '../wire/index.js';
 import { CHALLENGE_PACKET_BYTES } from './address-book.js';
 import { Ahead, MAX_AHEAD_PIECES, MIN_AHEAD_BYTES } from './ahead.js';
 import type { Address, Instant, Transmit } from './contract.js';
-import { reinject, silenceDeadline } from './failure.js';
+import { reinject, repeatLate, silenceDeadline } from './failure.js';
 import { type Built, buildPacket, MIN_DATAGRAM_BYTES } from './packet-builder.js';
 import type { Path } from './path.js';
 import { PROBE_INTERVAL_MAX_MS } from './path-health.js';
@@ -278,6 +278,7 @@ function nextControl(session: SessionState, now: Instant): Built | undefined {
 }
 
 function nextData(session: SessionState, now: Instant): Built | undefined {
+  for (const path of session.openPaths()) repeatLate(session, path, now);
   const pending = session.streams?.pending();
   if (pending === undefined) return undefined;
   const paths = dataPaths(session);

@@ -14,6 +14,7 @@ import {
   symmetric,
   World,
 } from '../../src/sim/index.js';
+import type { LinkSpec } from './measure.js';
 
 /** What is measured begins when everyone has found its place. */
 const SETTLE_MS = 10_000;
@@ -60,7 +61,9 @@ export function compete(company: Company): CompanyOutcome {
     core(i),
   );
   const bed = bedOf(company, world, cores);
-  const groups = manage(bed, company);
+  const groups = company.carriers.includes('tcp')
+    ? manage(bed, { redials: false })
+    : { mostInUse: 0 };
   world.run({ forMs: 200 });
   const reader = new Reader(bed.server);
   new BulkSender(bed.client);
@@ -110,8 +113,32 @@ function bedOf(company: Company, world: World, cores: readonly LinkHops[]): Bed 
   return bed;
 }
 
+/**
+ * A bed where each link is that of a local address with a TCP and a UDP path, named `tcp 0`, `udp 0`,
+ * `tcp 1` and so on, and path groups choose among them. A link's delay is that of its paths.
+ */
+export function bedOfAll(links: readonly LinkSpec[]): Bed {
+  const world = new World({ seed: 'all carriers' });
+  const session = { congestionControl: 'bbr' } as const;
+  const paths = links.flatMap(({ rttMs, ...rest }, local) => {
+    const shared = [world.sharedLink(`link${local}`, symmetric({ ...rest, rttMs: 0.2 }))];
+    return (['tcp', 'udp'] as const).map((carrier) => {
+      const link = symmetric({ rateMbps: 1000, rttMs });
+      return { name: `${carrier} ${local}`, carrier, link, shared };
+    });
+  });
+  const bed = new Bed({ seed: 1, world, paths, client: session, server: session });
+  bed.connect();
+  if (!bed.establish()) throw new Error('the session was not established');
+  manage(bed, { redials: true });
+  return bed;
+}
+
 /** Lets path groups choose, as the path manager does. */
-function manage(bed: Bed, { carriers }: Company): { readonly mostInUse: number } {
+function manage(
+  bed: Bed,
+  { redials }: { readonly redials: boolean },
+): { readonly mostInUse: number } {
   const { session } = bed.client;
   const outcome = { mostInUse: 0 };
   const extras = new Map<string, number>();
@@ -141,7 +168,7 @@ function manage(bed: Bed, { carriers }: Company): { readonly mostInUse: number }
       const pathId: PathId = path.pathId;
       return [{ pathId, route, ...statistics, rttMs: statistics.smoothedRttMs }];
     });
-  bed.redials = false;
+  bed.redials = redials;
   const look = (): void => {
     bed.clientHost.command((_, now) => {
       groups.choose(active());
@@ -151,7 +178,7 @@ function manage(bed: Bed, { carriers }: Company): { readonly mostInUse: number }
     outcome.mostInUse = Math.max(outcome.mostInUse, inUse.length);
     bed.world.schedule(bed.world.now + SAMPLE_INTERVAL_MS, look);
   };
-  if (carriers.includes('tcp')) look();
+  look();
   return outcome;
 }
 

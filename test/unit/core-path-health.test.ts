@@ -25,12 +25,13 @@ function packetsToProve(health: PathHealth, now: number): number {
 }
 
 describe('silence', () => {
-  it('ends when an answer is overdue, not soon after progress, and not soon after another one', () => {
+  it('ends when an answer is overdue, not soon after progress, and again after whole timeouts', () => {
     const health = new PathHealth(at(100));
     expect(health.silenceDeadline(110, 20, 30)).toBe(120);
     expect(health.silenceDeadline(125, 20, 30)).toBe(125);
     health.timedOut(at(150));
     expect(health.silenceDeadline(125, 20, 30)).toBe(180);
+    expect(health.silenceDeadline(125, 20, 45)).toBe(195);
     expect(health.timeoutCount).toBe(1);
     health.progressed(1, at(160));
     expect(health.silenceDeadline(125, 20, 30)).toBe(180);
