@@ -83,12 +83,25 @@ export function packetsLost(
  * what it had received before, it has acknowledged by now. That is no sign of congestion.
  */
 export function packetsMissent(session: SessionState, path: Path): void {
-  const missent = [...path.recovery.outstanding()];
-  path.counters.lostPackets += missent.length;
-  for (const packet of missent) {
-    path.recovery.declareLost(packet);
-    if (!packet.isReinjected) requeue(session, packet.frames);
-  }
+  for (const packet of [...path.recovery.outstanding()]) giveUp(session, path, packet);
+}
+
+/** Probes of a suspect path that are waited for: the path may stay away for days. */
+const MAX_UNANSWERED_PROBES = 256;
+
+/** Of many probes of a suspect datagram path, the oldest are given up for lost. */
+export function giveUpOldProbes(session: SessionState, path: Path): void {
+  const since = path.health.suspectSince;
+  if (since === undefined || path.carrier.isStream) return;
+  if (path.recovery.outstandingCount <= MAX_UNANSWERED_PROBES) return;
+  const probes = [...path.recovery.outstanding()].filter((packet) => packet.sentAt >= since);
+  for (const packet of probes.slice(0, -MAX_UNANSWERED_PROBES)) giveUp(session, path, packet);
+}
+
+function giveUp(session: SessionState, path: Path, packet: SentPacket): void {
+  path.counters.lostPackets += 1;
+  path.recovery.declareLost(packet);
+  if (!packet.isReinjected) requeue(session, packet.frames);
 }
 
 /** Queues what a packet carries for another path: whatever becomes of the packet, that counts. */

@@ -31,6 +31,7 @@ export class PathHealth {
   #timeoutAt = Number.NEGATIVE_INFINITY;
   #timeouts = 0;
   #suspectSince: number | undefined;
+  #lastSuspectAt = Number.NEGATIVE_INFINITY;
   #evidencePackets = 0;
   #alarms: number[] = [];
   #probedAt = Number.NEGATIVE_INFINITY;
@@ -43,6 +44,11 @@ export class PathHealth {
 
   get suspectSince(): number | undefined {
     return this.#suspectSince;
+  }
+
+  /** Since when the path is suspect, or was the last time. */
+  get lastSuspectAt(): number {
+    return this.#lastSuspectAt;
   }
 
   /** Probe timeouts since the last progress. */
@@ -87,6 +93,7 @@ export class PathHealth {
 
   becameSuspect(now: Instant): void {
     this.#suspectSince = now;
+    this.#lastSuspectAt = now;
     this.#evidencePackets = 0;
     const recent = this.#alarms.filter((at) => now - at < FLAP_MEMORY_MS);
     this.#alarms = [...recent, now].slice(-MAX_REMEMBERED_ALARMS);

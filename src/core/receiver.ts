@@ -191,6 +191,9 @@ function knownPath(session: SessionState, pathId: PathId): Path | undefined {
   return path;
 }
 
+/** A stream carrier's round trip counts as no longer than this when it was silent meanwhile. */
+const MAX_REPAIR_MS = 2_000;
+
 function takeAck(session: SessionState, frame: AckFrame, now: Instant): void {
   const path = knownPath(session, frame.pathId as PathId);
   if (path === undefined) return;
@@ -209,7 +212,11 @@ function takeAck(session: SessionState, frame: AckFrame, now: Instant): void {
     const inFlightMs = path.carrier.isStream
       ? Number.POSITIVE_INFINITY
       : priorInFlight / path.ratePerMs;
-    path.rtt.sample(now - largestAcked.sentAt, delayMs, now, inFlightMs);
+    // What a silence has held up tells how long the silence was, and only within limits of the path.
+    const isHeldUp = path.carrier.isStream && largestAcked.sentAt < path.health.lastSuspectAt;
+    const longestMs = isHeldUp ? MAX_REPAIR_MS : Number.POSITIVE_INFINITY;
+    const rttMs = Math.min(now - largestAcked.sentAt, longestMs);
+    path.rtt.sample(rttMs, delayMs, now, inFlightMs);
   }
   for (const packet of acked) {
     path.rate.delivered(packet.rateMark, packet.bytes, packet.sentAt, now);

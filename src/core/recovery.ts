@@ -17,6 +17,12 @@ export const PACKET_THRESHOLD = 3;
 export const TIME_THRESHOLD = 9 / 8;
 /** How far the packet threshold may grow before only time decides (RFC 8985 §6.2). */
 export const MAX_PACKET_THRESHOLD = 16_384;
+/**
+ * The wait for reordered packets is at most so many round trips, and ends after so many losses that
+ * were real (RFC 8985 §6.2).
+ */
+export const MAX_REORDER_ROUND_TRIPS = 2;
+export const REORDER_MEMORY_LOSSES = 16;
 /** Packets declared lost that are remembered, to notice when one arrives after all. */
 export const MAX_REMEMBERED_LOST = 1_024;
 
@@ -66,6 +72,8 @@ export class Recovery {
   readonly #lost = new Map<number, SentPacket>();
   #packetThreshold = PACKET_THRESHOLD;
   #reorderWindowMs = 0;
+  /** Times that packets were declared lost, since the last time that one arrived after all. */
+  #realLosses = 0;
   #lossAt: Instant | undefined;
 
   /** @param ordered a stream carrier: nothing is lost, nothing overtakes. */
@@ -187,6 +195,7 @@ export class Recovery {
         Math.max(this.#packetThreshold, Math.ceil(distance * 1.5)),
       );
       this.#reorderWindowMs = Math.max(this.#reorderWindowMs, now - packet.sentAt);
+      this.#realLosses = 0;
     }
   }
 
@@ -213,16 +222,20 @@ export class Recovery {
       }
     }
     this.#dropHead();
+    if (lost.length > 0) this.#realLosses += 1;
+    if (this.#realLosses >= REORDER_MEMORY_LOSSES) this.resetReordering();
     return lost;
   }
 
   /** As RACK does (RFC 8985 §6.2), the wait adapts to the reordering that was seen. */
   #lossDelayMs(rtt: RttEstimator): number {
     const base = TIME_THRESHOLD * Math.max(rtt.smoothedRttMs, rtt.latestRttMs);
-    return Math.max(base, this.#reorderWindowMs * TIME_THRESHOLD, GRANULARITY_MS);
+    const longestMs = MAX_REORDER_ROUND_TRIPS * rtt.smoothedRttMs;
+    const reorderMs = Math.min(this.#reorderWindowMs, longestMs);
+    return Math.max(base, reorderMs * TIME_THRESHOLD, GRANULARITY_MS);
   }
 
-  /** The oldest packet is given up for lost although no later one was acknowledged (probe timeout). */
+  /** A packet is given up for lost although no later one was acknowledged. */
   declareLost(packet: SentPacket): void {
     const index = packet.number - this.#base;
     if (this.#packets[index] !== packet) return;
@@ -243,8 +256,9 @@ export class Recovery {
     }
   }
 
-  /** The address changed: what was learnt of reordering is void (RFC 9000 §9.4). */
+  /** What was learnt of reordering is void: an address has changed (RFC 9000 §9.4), or it is over. */
   resetReordering(): void {
+    this.#realLosses = 0;
     this.#packetThreshold = PACKET_THRESHOLD;
     this.#reorderWindowMs = 0;
   }

@@ -8,7 +8,7 @@ import type { Frame } from '../wire/index.js';
 import { CHALLENGE_PACKET_BYTES } from './address-book.js';
 import { Ahead, MAX_AHEAD_PIECES, MIN_AHEAD_BYTES } from './ahead.js';
 import type { Address, Instant, Transmit } from './contract.js';
-import { reinject, repeatLate, silenceDeadline } from './failure.js';
+import { giveUpOldProbes, reinject, repeatLate, silenceDeadline } from './failure.js';
 import { type Built, buildPacket, MIN_DATAGRAM_BYTES } from './packet-builder.js';
 import type { Path } from './path.js';
 import { PROBE_INTERVAL_MAX_MS } from './path-health.js';
@@ -137,6 +137,7 @@ function ackCarrier(session: SessionState, path: Path): Path {
 function nextProbe(session: SessionState, path: Path, now: Instant): Built | undefined {
   if (!isProbeDue(session, path, now)) return undefined;
   path.health.probed(now);
+  giveUpOldProbes(session, path);
   // Probes are few, whatever the path could carry: they say nothing of its rate.
   path.rate.limitedByApplication(path.recovery.inFlightBytes);
   // Where larger packets vanish, a probe must not vanish with them.

@@ -78,3 +78,28 @@ describe('a path that was dark when it was opened', () => {
     expect(reader.readBytes).toBe(1_000_000);
   });
 });
+
+describe('a datagram path that stays away for days', () => {
+  it('costs both ends a bounded number of records, and is used again when it is back', () => {
+    const bed = bedOf([40, 40], ['udp', 'tcp']);
+    const reader = new Reader(bed.server);
+    new BulkSender(bed.client, { bytes: 2_000_000 });
+    bed.world.run({ forMs: 2_000 });
+    bed.paths.get('p1')?.set({ black: true });
+    new BulkSender(bed.client, { bytes: 2_000_000 });
+    bed.world.run({ forMs: 2 * 3_600_000 });
+    const infos = [bed.client, bed.server].flatMap(({ session }) => session.paths());
+    const suspects = infos.filter(({ state }) => state === 'suspect');
+    expect(suspects.length).toBeGreaterThan(0);
+    // Two hours of a probe every five seconds at least, and what was under way before.
+    for (const { statistics } of suspects) {
+      expect(statistics.sentPackets).toBeGreaterThan(1_000);
+      expect(statistics.inFlightBytes).toBeLessThan(500_000);
+      expect(statistics.lostPackets).toBeGreaterThan(1_000);
+    }
+    bed.paths.get('p1')?.set({ black: false });
+    bed.world.run({ forMs: 60_000 });
+    expect(bed.client.session.paths().map(({ state }) => state)).toEqual(['active', 'active']);
+    expect([reader.readBytes, reader.wrongByteAt]).toEqual([4_000_000, -1]);
+  });
+});

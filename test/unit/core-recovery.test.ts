@@ -7,6 +7,7 @@ import {
   MAX_PACKET_THRESHOLD,
   MAX_REMEMBERED_LOST,
   PACKET_THRESHOLD,
+  REORDER_MEMORY_LOSSES,
   Recovery,
   type SentPacket,
   TIME_THRESHOLD,
@@ -209,6 +210,31 @@ describe('Recovery: loss', () => {
     recovery.acknowledge(ranges(doubtful.number), at(41));
     expect(recovery.packetThreshold).toBe(MAX_PACKET_THRESHOLD);
     recovery.resetReordering();
+    expect(recovery.packetThreshold).toBe(PACKET_THRESHOLD);
+  });
+
+  it('waits two round trips for what overtook once, however late it was, and forgets it', () => {
+    const recovery = new Recovery(false);
+    const rtt = rttOf(100);
+    const lossOf = (now: number): number => {
+      sendMany(recovery, 2, now);
+      recovery.acknowledge(ranges(recovery.nextNumber - 1), at(now + 500));
+      return recovery.detectLost(rtt, at(now + 500)).length;
+    };
+    const [late] = sendMany(recovery, 1 + PACKET_THRESHOLD, 0);
+    recovery.acknowledge(ranges(PACKET_THRESHOLD), at(100));
+    expect(numbersOf(recovery.detectLost(rtt, at(100)))).toEqual([late?.number]);
+    recovery.acknowledge(ranges(0, 1, 2), at(60_000));
+    sendMany(recovery, 2, 70_000);
+    recovery.acknowledge(ranges(recovery.nextNumber - 1), at(70_100));
+    recovery.detectLost(rtt, at(70_100));
+    expect(recovery.lossAt).toBe(70_000 + 2 * 100 * TIME_THRESHOLD);
+    recovery.detectLost(rtt, at(70_300));
+    expect(recovery.packetThreshold).toBeGreaterThan(PACKET_THRESHOLD);
+    for (let n = 1; n < REORDER_MEMORY_LOSSES; n++) {
+      expect(recovery.packetThreshold).toBeGreaterThan(PACKET_THRESHOLD);
+      expect(lossOf(80_000 + 1_000 * n)).toBe(1);
+    }
     expect(recovery.packetThreshold).toBe(PACKET_THRESHOLD);
   });
 
