@@ -2,10 +2,9 @@
 
 import type { CryptoProvider } from '../crypto/index.js';
 import { hkdfExpand, toHex } from '../crypto/index.js';
+import { GONE_TOKEN_BYTES } from '../wire/index.js';
 import { UsageError } from './errors.js';
 import { DOOR_KEY_BYTES, KEY_ID_BYTES, type KeyEntry, SECRET_BYTES } from './ticket.js';
-
-const GONE_TOKEN_BYTES = 16;
 
 export class KeyRing {
   readonly doorKey: Uint8Array;

@@ -5,15 +5,18 @@
  */
 
 import { type CipherName, SPEC_KEY_UPDATE_PACKETS } from '../crypto/index.js';
-import { SPEC_MAX_INSTANCE_BYTES, SPEC_MAX_PACKET_BYTES, SPEC_MAX_STREAMS } from '../wire/index.js';
+import {
+  SPEC_MAX_ACK_DELAY_MS,
+  SPEC_MAX_INSTANCE_BYTES,
+  SPEC_MAX_PACKET_BYTES,
+  SPEC_MAX_STREAMS,
+} from '../wire/index.js';
 import { UsageError } from './errors.js';
 import type { SessionOptions } from './options.js';
 import { SCHEDULERS } from './scheduler/index.js';
 
 /** The largest number on the wire (protocol.md#varint), and the largest exact one here. */
 const MAX_NUMBER = Number.MAX_SAFE_INTEGER;
-/** RFC 9000 §18.2; more would make loss detection wait for no good reason. */
-const MAX_ACK_DELAY_MS = 2 ** 14 - 1;
 /** A packet this long has room for each kind of frame; what every datagram carrier can carry. */
 const MIN_PACKET_BYTES = 1_200;
 
@@ -41,7 +44,7 @@ const WHOLE: Readonly<Partial<Record<NumberOption, readonly [number, number]>>> 
   maxStreamsBidi: [0, SPEC_MAX_STREAMS],
   maxStreamsUni: [0, SPEC_MAX_STREAMS],
   maxPaths: [1, MAX_NUMBER],
-  maxAckDelayMs: [0, MAX_ACK_DELAY_MS],
+  maxAckDelayMs: [0, SPEC_MAX_ACK_DELAY_MS],
   maxPacketBytes: [MIN_PACKET_BYTES, SPEC_MAX_PACKET_BYTES],
   keyUpdatePackets: [1, SPEC_KEY_UPDATE_PACKETS],
 };

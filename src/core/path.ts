@@ -50,7 +50,7 @@ export interface PathStatistics {
   readonly reinjectedBytes: number;
   /** Packets that were not authentic. */
   readonly rejectedPackets: number;
-  /** Authentic packets that had arrived before. */
+  /** Packets with a number that had come before, or that is too old to tell; none of them counts. */
   readonly replayedPackets: number;
   readonly suspectCount: number;
   readonly smoothedRttMs: number;

@@ -64,7 +64,7 @@ export function receivePacket(
   if (path.carrier.isStream && number !== largest + 1) return 'fatal';
   if (!path.replay.check(number)) {
     path.counters.replayedPackets += 1;
-    if (from !== undefined) path.addresses?.repeated(from);
+    if (from !== undefined) heardAgain(path, packet, number, from);
     return 'replayed';
   }
   const payload = path.opener.open(packet.keyPhase, number, packet.header, packet.sealed);
@@ -85,6 +85,21 @@ export function receivePacket(
   heardFrom(session, path, now);
   if (session.isOpen) takeFrames(session, path, payload, number, now);
   return 'accepted';
+}
+
+/**
+ * A copy tells whether the client is still where it was. Anyone can make up a number that was seen:
+ * it is opened, but only while the answer matters.
+ */
+function heardAgain(
+  path: Path,
+  { keyPhase, header, sealed }: DataPacket | JoinPacket,
+  number: number,
+  from: Address,
+): void {
+  if (path.addresses?.likelyNext === undefined || from !== path.addresses.current) return;
+  if (path.opener.open(keyPhase, number, header, sealed) !== undefined)
+    path.addresses.repeated(from);
 }
 
 /** An authentic packet shows that the peer knows the path, and that one direction works. */

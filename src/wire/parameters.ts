@@ -5,6 +5,7 @@
  */
 
 import { SPEC_MAX_STREAMS } from './frames/types.js';
+import { GONE_TOKEN_BYTES } from './packet.js';
 import { Reader } from './reader.js';
 import { SPEC_MAX_INTEGER, varintLength } from './varint.js';
 import { Writer } from './writer.js';
@@ -47,10 +48,12 @@ const ID_INSTANCE = 9;
 const ID_EPOCH = 10;
 const ID_SESSION_ID = 11;
 
-const GONE_TOKEN_BYTES = 16;
 const SESSION_ID_BYTES = 8;
 /** The longest `instance` (protocol.md#parameters). */
 export const SPEC_MAX_INSTANCE_BYTES = 32;
+
+/** RFC 9000 §18.2; more would make loss detection wait for no good reason. */
+export const SPEC_MAX_ACK_DELAY_MS = 2 ** 14 - 1;
 
 /** What a parameter that is absent means (protocol.md#parameters). */
 export const SPEC_DEFAULT_PARAMETERS = {
@@ -101,6 +104,7 @@ export function encodeParameters(parameters: Parameters): Uint8Array {
   integer(ID_MAX_STREAM_DATA, parameters.maxStreamData);
   streams(ID_MAX_STREAMS_BIDI, parameters.maxStreamsBidi);
   streams(ID_MAX_STREAMS_UNI, parameters.maxStreamsUni);
+  if (parameters.maxAckDelayMs > SPEC_MAX_ACK_DELAY_MS) throw new RangeError('maxAckDelayMs');
   integer(ID_MAX_ACK_DELAY_MS, parameters.maxAckDelayMs);
   integer(ID_MAX_PATHS, parameters.maxPaths);
   const { goneToken, instance, epoch, sessionId } = parameters;
@@ -167,7 +171,7 @@ function decodeParameter(draft: Draft, id: number, value: Uint8Array): void {
       draft.maxStreamsUni = decodeInteger(value, SPEC_MAX_STREAMS);
       break;
     case ID_MAX_ACK_DELAY_MS:
-      draft.maxAckDelayMs = decodeInteger(value);
+      draft.maxAckDelayMs = decodeInteger(value, SPEC_MAX_ACK_DELAY_MS);
       break;
     case ID_MAX_PATHS:
       draft.maxPaths = decodeInteger(value);

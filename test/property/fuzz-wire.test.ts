@@ -266,7 +266,7 @@ function validParameters(prng: TestPrng): Uint8Array {
     maxStreamData: prng.integer(),
     maxStreamsBidi: prng.integer(SPEC_MAX_STREAMS),
     maxStreamsUni: prng.integer(SPEC_MAX_STREAMS),
-    maxAckDelayMs: prng.integer(),
+    maxAckDelayMs: prng.below(2 ** 14),
     maxPaths: prng.integer(),
     ...(prng.chance(0.5) ? { goneToken: prng.bytes(16) } : {}),
     ...(prng.chance(0.5) ? { instance: prng.bytes(1 + prng.below(32)) } : {}),

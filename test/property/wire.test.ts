@@ -306,7 +306,7 @@ describe('parameter round trips', () => {
       maxStreamData: integer,
       maxStreamsBidi: streamCount,
       maxStreamsUni: streamCount,
-      maxAckDelayMs: integer,
+      maxAckDelayMs: fc.nat(2 ** 14 - 1),
       maxPaths: integer,
       goneToken: exactly(16),
       instance: fc.uint8Array({ minLength: 1, maxLength: 32 }),

@@ -325,3 +325,22 @@ describe('honest roaming', () => {
     expect(scene.news().filter((event) => event.type !== 'path')).toEqual([]);
   });
 });
+
+describe('a client that has moved, whose old address an attacker spoofs', () => {
+  it('T11 is taken for still there only by an exact copy, not by a number that was seen', () => {
+    const bench = new ServerBench();
+    const rogue = RogueClient.connected(bench, { carrier: 'udp', remote: '10.0.0.9:9' });
+    const away = '10.0.0.77:7';
+    rogue.send(0, [{ type: 'ping' }], away);
+    const copy = rogue.seal(0, [{ type: 'ping' }]);
+    rogue.raw(bench.udp, copy, away);
+    const book = bench.session.pathById(0 as PathId)?.addresses;
+    expect(book?.likelyNext).toBe(away);
+    const forged = copy.slice();
+    forged.set([(forged.at(-1) ?? 0) ^ 1], forged.length - 1);
+    rogue.raw(bench.udp, forged, '10.0.0.9:9');
+    expect(book?.likelyNext).toBe(away);
+    rogue.raw(bench.udp, copy, '10.0.0.9:9');
+    expect(book?.likelyNext).toBeUndefined();
+  });
+});

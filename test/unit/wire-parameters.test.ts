@@ -99,6 +99,7 @@ describe('parameters', () => {
     ['an epoch and more', '010101 0a020000'],
     ['a session id of 7 bytes', `010101 0b07${'00'.repeat(7)}`],
     ['a session id of 9 bytes', `010101 0b09${'00'.repeat(9)}`],
+    ['a delay of 2^14 ms for acknowledgements', '010101 060480004000'],
     ['more than 2^51 bidirectional streams', '010101 0408c008000000000001'],
     ['more than 2^51 unidirectional streams', '010101 0508c008000000000001'],
   ])('R-PARAMETERS-1 are refused with %s', (_name, hex) => {
@@ -106,6 +107,7 @@ describe('parameters', () => {
   });
 
   it('are not encoded with values that can not be', () => {
+    expect(() => encodeParameters({ ...FULL, maxAckDelayMs: 2 ** 14 })).toThrow(RangeError);
     expect(() => encodeParameters({ ...FULL, maxPaths: -1 })).toThrow(RangeError);
     expect(() => encodeParameters({ ...FULL, epoch: 2 ** 53 })).toThrow(RangeError);
     expect(() => encodeParameters({ ...FULL, goneToken: new Uint8Array(8) })).toThrow(RangeError);

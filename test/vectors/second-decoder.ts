@@ -309,6 +309,7 @@ export function secondParameters(hex: string): Fields {
     if (BigInt(value) > 2n ** 51n) throw new Error('more than 2^51 streams');
     return value;
   };
+  if (integer(6, 25) >= 2 ** 14) throw new Error('maxAckDelayMs is below 2^14');
   const token = values.get(8);
   if (token !== undefined && token.length !== 32) throw new Error('goneToken has 16 bytes');
   const instance = values.get(9);
