@@ -170,6 +170,10 @@ function addForward(program: Command): void {
     .option(
       '-g, --gateway-ports',
       'let other machines use -L and -D, if they are bound to more than loopback',
+    )
+    .option(
+      '--proxy-login <file>',
+      '-D asks for the user and password in it, user:password, and may then be bound to any address',
     );
   addClientOptions(forward)
     .addHelpText(

@@ -23,10 +23,6 @@ const PATHS_IN_TRANSITION = 4;
  */
 export const MIN_PATIENCE_MS = 30;
 
-/** A kernel's TCP repairs a loss within about a round trip; a pause below this is not felt. */
-const LATE_MS = 100;
-const LATE_ROUND_TRIPS = 1.25;
-
 /** Queues what a packet carried to be sent again, as far as it still matters. */
 function requeue(session: SessionState, frames: readonly SentFrame[]): void {
   for (const sent of frames) {
@@ -117,19 +113,6 @@ export function reinject(session: SessionState, path: Path, packet: SentPacket):
 /** Queues all that is under way on a path for other paths; what arrives all the same is not sent. */
 export function reinjectOutstanding(session: SessionState, path: Path): void {
   for (const packet of path.recovery.outstanding()) reinject(session, path, packet);
-}
-
-/**
- * A stream carrier that repairs its losses may deliver very late, and never be silent. When the
- * oldest packet is late for longer than one repair takes, what is under way goes elsewhere too.
- */
-export function repeatLate(session: SessionState, path: Path, now: Instant): void {
-  const oldest = path.carrier.isStream ? path.recovery.oldestOutstanding : undefined;
-  if (oldest === undefined || oldest.isReinjected) return;
-  const { minRttMs } = path.rtt;
-  const lateMs = now - oldest.expectedArrivalAt - minRttMs / 2;
-  if (lateMs < Math.max(LATE_MS, LATE_ROUND_TRIPS * minRttMs)) return;
-  if (hasOtherHealthy(session, path)) reinjectOutstanding(session, path);
 }
 
 function hasOtherHealthy(session: SessionState, path: Path): boolean {

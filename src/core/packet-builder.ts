@@ -381,6 +381,7 @@ function account(
     rateMark,
     expectedArrivalAt: (now + path.arrivalMs(bytes)) as Instant,
     isReinjected: isCopy,
+    isCopied: false,
   });
   path.countSent(bytes, true, now);
 }

@@ -47,6 +47,8 @@ export interface SentPacket {
   readonly expectedArrivalAt: Instant;
   /** Its data has been queued for another path; its loss is of no further consequence. */
   isReinjected: boolean;
+  /** Its data has been sent a second time, and it is still the one that answers for it. */
+  isCopied: boolean;
 }
 
 export interface AckOutcome {

@@ -8,7 +8,8 @@ import type { Frame } from '../wire/index.js';
 import { CHALLENGE_PACKET_BYTES } from './address-book.js';
 import { Ahead, MAX_AHEAD_PIECES, MIN_AHEAD_BYTES } from './ahead.js';
 import type { Address, Instant, Transmit } from './contract.js';
-import { giveUpOldProbes, reinject, repeatLate, silenceDeadline } from './failure.js';
+import { copyLate, duplicates, firstWithData, lateAt, piecesOf, queueCopies } from './copies.js';
+import { giveUpOldProbes, reinject, silenceDeadline } from './failure.js';
 import { type Built, buildPacket, MIN_DATAGRAM_BYTES } from './packet-builder.js';
 import type { Path } from './path.js';
 import { PROBE_INTERVAL_MAX_MS } from './path-health.js';
@@ -26,8 +27,6 @@ const MIN_CARRIER_SPACE_BYTES = 1_024;
 const REINJECT_MIN_GAIN_MS = 5;
 /** After so long without a sign of life on its path, data goes along with a probe of another one. */
 const DOUBT_AFTER_SILENCE_MS = 2_000;
-/** Pieces of data waiting to be copied to one path. */
-const MAX_COPIES = 1_024;
 const PING: Frame = { type: 'ping' };
 
 export function nextTransmit(session: SessionState, now: Instant): Transmit | undefined {
@@ -190,58 +189,10 @@ function keepAliveAt(session: SessionState, path: Path): number {
   return Math.max(path.lastReceivedAt, path.lastSentAt, probedAt) + factor * intervalMs;
 }
 
-/** Real data for a probe: the oldest that is unacknowledged, wherever it is under way. */
-function duplicates(session: SessionState, limitBytes: number): Piece[] {
-  let oldest: SentPacket | undefined;
-  for (const other of session.openPaths()) {
-    const candidate = firstWithData(session, other, false);
-    if (candidate === undefined) continue;
-    if (oldest === undefined || candidate.sentAt < oldest.sentAt) oldest = candidate;
-  }
-  return oldest === undefined ? [] : piecesOf(session, oldest, limitBytes);
-}
-
-/** How many packets of a path are looked at in search of data worth sending again. */
-const MAX_SEARCHED_PACKETS = 32;
-
-function firstWithData(
-  session: SessionState,
-  path: Path,
-  onlyOwned: boolean,
-): SentPacket | undefined {
-  let searched = 0;
-  for (const packet of path.recovery.outstanding()) {
-    searched += 1;
-    if (searched > MAX_SEARCHED_PACKETS) return undefined;
-    if (onlyOwned && packet.isReinjected) continue;
-    for (const sent of packet.frames) {
-      if (sent.kind !== 'stream') continue;
-      const end = sent.offset + sent.length;
-      if (session.streams?.isOutstanding(sent.streamId, sent.offset, end, sent.fin)) return packet;
-    }
-  }
-  return undefined;
-}
-
-function piecesOf(session: SessionState, packet: SentPacket, limitBytes: number): Piece[] {
-  const pieces: Piece[] = [];
-  let room = limitBytes;
-  for (const sent of packet.frames) {
-    if (sent.kind !== 'stream' || room <= 0) continue;
-    const stream = session.streams?.sendStream(sent.streamId);
-    if (stream === undefined) continue;
-    const sentEnd = sent.offset + sent.length;
-    const start = stream.firstUnacknowledged(sent.offset, sentEnd);
-    const range = { start, end: Math.min(sentEnd, start + room) };
-    if (!stream.isOutstanding(range.start, range.end, sent.fin)) continue;
-    pieces.push({ stream, range, fin: sent.fin && range.end === sentEnd, isNew: false });
-    room -= range.end - range.start;
-  }
-  return pieces;
-}
-
 /** What other paths carry, as far as it has not arrived by then. */
 function nextCopy(session: SessionState, now: Instant): Built | undefined {
+  const paths = dataPaths(session);
+  for (const path of paths) copyLate(session, path, paths, now);
   for (const path of session.openPaths()) {
     while (path.copies.length > 0 && path.isUsable && viewOf(path, now).canSend) {
       const piece = path.copies[0] as Piece;
@@ -255,12 +206,6 @@ function nextCopy(session: SessionState, now: Instant): Built | undefined {
     }
   }
   return undefined;
-}
-
-function queueCopies(path: Path, pieces: readonly Piece[]): void {
-  path.copies.push(...pieces);
-  // A path that can't keep up skips the oldest: they have the best chance to have arrived.
-  path.copies.splice(0, path.copies.length - MAX_COPIES);
 }
 
 /** Control frames are small: they go at once, on the path that delivers first. */
@@ -279,7 +224,6 @@ function nextControl(session: SessionState, now: Instant): Built | undefined {
 }
 
 function nextData(session: SessionState, now: Instant): Built | undefined {
-  for (const path of session.openPaths()) repeatLate(session, path, now);
   const pending = session.streams?.pending();
   if (pending === undefined) return undefined;
   const paths = dataPaths(session);
@@ -458,6 +402,7 @@ export function nextTimeout(session: SessionState): Instant | undefined {
     if (recovery.lossAt !== undefined) next = Math.min(next, recovery.lossAt);
     next = Math.min(next, silenceDeadline(session, path) ?? next, path.mtu?.expiresAt ?? next);
     next = Math.min(next, path.addresses?.nextAt ?? next, keepAliveAt(session, path));
+    if (path.isHealthy) next = Math.min(next, lateAt(path) ?? next);
     if (path.state === 'suspect') next = Math.min(next, suspectProbeAt(path));
     // Where pacing had ended when we were asked, something else holds the data back.
     const isPaced = path.pacedUntil > session.askedAt;

@@ -20,7 +20,11 @@ const MAX_PORT_TRIES = 20;
 export const BIND_RETRY_MS = 1_000;
 /** Failures of one address in a row after which it is told: a new one of IPv6 needs some. */
 export const FAILURES_TO_TELL = 5;
-const WILDCARD = new Set(['0.0.0.0', '::', '*']);
+/** All addresses of one family: the other one may be listened on beside it, at the same port. */
+const ALL_OF: ReadonlyMap<string, 4 | 6> = new Map([
+  ['0.0.0.0', 4],
+  ['::', 6],
+]);
 
 export interface ListenParts {
   readonly host: string | undefined;
@@ -63,12 +67,13 @@ async function listenOnce(
   closers: (() => Promise<void> | void)[],
 ): Promise<Listening> {
   const { carriers } = parts;
-  const host = parts.host === undefined || WILDCARD.has(parts.host) ? undefined : parts.host;
+  const family = ALL_OF.get(parts.host ?? '');
+  const host = parts.host === '*' || family !== undefined ? undefined : parts.host;
   let { port } = parts;
-  let shown = host ?? '0.0.0.0';
+  let shown = host ?? (family === 6 ? '::' : '0.0.0.0');
   let listener: TcpListener | undefined;
   if (carriers.includes('tcp') || carriers.includes('ws')) {
-    const tcp = await openTcp(host, port, parts);
+    const tcp = await openTcp(family === undefined ? host : parts.host, port, parts);
     listener = tcp;
     closers.push(() => tcp.close());
     const bound = parseAddress(tcp.address);
@@ -78,7 +83,7 @@ async function listenOnce(
     }
   }
   if (carriers.includes('udp')) {
-    const udp = new UdpListener(parts);
+    const udp = new UdpListener(parts, family);
     closers.push(() => udp.close());
     if (host !== undefined && listener === undefined) shown = (await lookup(host)).address;
     port = await udp.open(host === undefined ? undefined : shown, port);
@@ -145,7 +150,7 @@ function openTcp(
   return listenTcp({
     port,
     carriers: carriers.filter((carrier) => carrier !== 'udp'),
-    ...(host === undefined ? {} : { host }),
+    ...(host === undefined ? {} : { host, ipv6Only: true }),
     ...(tls === undefined ? {} : { tls }),
     ...(unvouched === undefined ? {} : { unvouched }),
     onCarrier: (carrier) => void onCarrier(carrier),
@@ -158,6 +163,7 @@ function openTcp(
  */
 class UdpListener {
   readonly #parts: ListenParts;
+  readonly #family: 4 | 6 | undefined;
   readonly #sockets = new Map<string, CarrierId>();
   readonly #binding = new Set<string>();
   /** How often each address could not be bound, since it last was. */
@@ -169,8 +175,10 @@ class UdpListener {
   #port = 0;
   #isClosed = false;
 
-  constructor(parts: ListenParts) {
+  /** @param family of all addresses only those; both if absent. */
+  constructor(parts: ListenParts, family: 4 | 6 | undefined) {
     this.#parts = parts;
+    this.#family = family;
   }
 
   /**
@@ -196,7 +204,8 @@ class UdpListener {
 
   #wanted(): ReadonlySet<string> {
     if (this.#host !== undefined) return new Set([this.#host]);
-    return new Set(localAddresses().map(({ address }) => address));
+    const own = localAddresses().filter(({ family }) => family === (this.#family ?? family));
+    return new Set(own.map(({ address }) => address));
   }
 
   async #bind(host: string): Promise<void> {

@@ -59,6 +59,8 @@ export type ListenerTls = Pick<
 export interface ListenTcpOptions {
   /** A local IP address; all of them, IPv6 and IPv4, if absent. */
   readonly host?: string;
+  /** At `::`, whether IPv4 is left to others; `false`. */
+  readonly ipv6Only?: boolean;
   /** 0, or absent: any free one. */
   readonly port?: number;
   /** A socket that listens already, as a service manager hands it on, instead. */
@@ -166,7 +168,7 @@ class Listener implements TcpListener {
     this.#secureContext = createSecureContext({ minVersion: 'TLSv1.2', ...tls, secureOptions });
   }
 
-  listen({ host, port = 0, fd }: ListenTcpOptions): Promise<void> {
+  listen({ host, ipv6Only = false, port = 0, fd }: ListenTcpOptions): Promise<void> {
     const server = this.#server;
     return new Promise((resolve, reject) => {
       server.once('error', (cause: NodeJS.ErrnoException) => {
@@ -175,7 +177,8 @@ class Listener implements TcpListener {
         const text = `cannot listen on TCP at ${where}: ${message}`;
         reject(new CarrierError(text, { systemCode, cause }));
       });
-      const place = fd === undefined ? { port, ...(host === undefined ? {} : { host }) } : { fd };
+      const at = host === undefined ? { port } : { port, host, ipv6Only };
+      const place = fd === undefined ? at : { fd };
       server.listen({ ...place, backlog: BACKLOG }, () => {
         server.removeAllListeners('error');
         // One connection less, no reason to stop.

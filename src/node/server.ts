@@ -39,7 +39,10 @@ export interface ServerOptions {
 }
 
 export interface ListenOptions {
-  /** A name or an address of this machine; all of them if absent. */
+  /**
+   * A name or an address of this machine; all of them if absent, or `*`; those of IPv4 with
+   * `0.0.0.0`, those of IPv6 with `::`.
+   */
   readonly host?: string;
   /** {@link DEFAULT_PORT}; 0 for any free one, the same for TCP and UDP. */
   readonly port?: number;

@@ -51,7 +51,7 @@ export class DynamicForward extends Forward {
   /** With a login the proxy may be reached from elsewhere. */
   protected override checkPlace(place: ListenPlace): void {
     if (this.#gatewayPorts || this.#login !== undefined) return;
-    requireLoopback(place, 'bind to loopback, set a user and password, or ask for gateway ports');
+    requireLoopback(place, 'bind to loopback, ask for a login, or for gateway ports');
   }
 
   protected override async serve(socket: Socket, connection: OpenConnection) {

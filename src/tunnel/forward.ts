@@ -1,9 +1,10 @@
 /** What local and dynamic forwards have in common: a port here, connections through a session. @module */
 
 import type { Socket } from 'node:net';
-import type { RovingSession } from '../node/index.js';
+import { CarrierError, type RovingSession } from '../node/index.js';
 import { formatHostPort, type HostPort } from './address.js';
 import { type ConnectionKind, type OpenConnection, TunnelConnections } from './connections.js';
+import { DIAL_TIMEOUT_MS } from './dial.js';
 import type { Bind } from './grammar.js';
 import { Listener, type ListenPlace, resolveBind } from './listener.js';
 import { splice } from './splice.js';
@@ -91,10 +92,13 @@ export abstract class Forward {
     );
   }
 
-  /** @internal Opens a way to the target, unless the program has gone meanwhile. */
+  /**
+   * @internal Opens a way to the target, unless the program has gone meanwhile, or there is no
+   * session for {@link DIAL_TIMEOUT_MS}.
+   */
   protected async open(socket: Socket, target: HostPort, connection: OpenConnection) {
     connection.describe(formatHostPort(target), socket);
-    const session = await this.#source();
+    const session = await soon(this.#source());
     if (socket.destroyed)
       throw socket.errored ?? new Error('the program has closed the connection');
     return openTunnel(session, target);
@@ -108,6 +112,18 @@ export abstract class Forward {
     );
     return splice(socket, tunnel.stream, tunnel.connected);
   }
+}
+
+/** @throws CarrierError with `ETIMEDOUT` if there is no session in time. */
+function soon(session: RovingSession | Promise<RovingSession>): Promise<RovingSession> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(new CarrierError('there is no session at present', { systemCode: 'ETIMEDOUT' }));
+    }, DIAL_TIMEOUT_MS);
+    Promise.resolve(session)
+      .then(resolve, reject)
+      .finally(() => clearTimeout(timer));
+  });
 }
 
 /** `HOST:PORT` of the other end; `undefined` if it has gone already. */

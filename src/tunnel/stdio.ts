@@ -1,6 +1,6 @@
 /** Standard input and output over a session, as ssh's `ProxyCommand` wants it. @module */
 
-import type { Readable, Writable } from 'node:stream';
+import type { Duplex, Readable, Writable } from 'node:stream';
 import type { RovingSession } from '../node/index.js';
 import { formatHostPort } from './address.js';
 import { TunnelConnections } from './connections.js';
@@ -13,6 +13,9 @@ export interface StdioOptions {
   readonly connections?: TunnelConnections;
 }
 
+/** Input of a host that has ended is over after so long, or twice as long, without any. */
+export const QUIET_INPUT_MS = 500;
+
 /** How a connection over standard input and output has gone. */
 export interface StdioResult {
   readonly sentBytes: number;
@@ -21,9 +24,11 @@ export interface StdioResult {
 
 /**
  * Connects the two to a host at the other end. The end of standard input is passed on, and what
- * the host then still says arrives. Nothing is read faster than it is taken.
+ * the host then still says arrives. A host that has ended may still listen: input goes on until it
+ * ends, or is silent for {@link QUIET_INPUT_MS}. Nothing is read faster than it is taken.
  *
- * @returns resolves when the host has ended and all it said has been written to `stdout`.
+ * @returns resolves when the host has ended, all it said has been written to `stdout`, and the input
+ *   is over.
  * @throws ServiceError if it can't be reached, before anything is written; otherwise what has
  *   broken the connection, or `stdout`.
  */
@@ -58,6 +63,7 @@ export async function connectStdio(
       await Promise.race([connected, failed]);
       connection.opened();
       await Promise.race([copyOut(stream, stdout, bytes), failed]);
+      await Promise.race([restOfInput(stdin, stream), failed]);
       stdin.unpipe(stream);
       stream.end();
     } catch (error) {
@@ -74,6 +80,32 @@ export async function connectStdio(
   } finally {
     connection.ended(failure);
   }
+}
+
+/**
+ * Resolves when the input has ended and all of it has been taken, or when no more comes. Whoever
+ * talks to a host, as ssh does, waits for us to end when the host has, and says nothing.
+ */
+function restOfInput(stdin: Readable, stream: Duplex): Promise<void> {
+  if (stream.writableFinished || stream.destroyed) return Promise.resolve();
+  return new Promise<void>((resolve) => {
+    let hasHeard = false;
+    const heard = (): void => {
+      hasHeard = true;
+    };
+    const timer = setInterval(() => {
+      if (!hasHeard && stream.writableLength === 0) over();
+      hasHeard = false;
+    }, QUIET_INPUT_MS);
+    const over = (): void => {
+      clearInterval(timer);
+      stdin.off('data', heard);
+      resolve();
+    };
+    stdin.on('data', heard);
+    stream.once('finish', over);
+    stream.once('close', over);
+  });
 }
 
 /** Resolves when the stream has ended and `stdout` has taken everything. */

@@ -223,6 +223,22 @@ describe('roving status', () => {
     await client.stop();
   });
 
+  it('finds what was started without the runtime folder of the login, and names what is silent', async () => {
+    const { server } = await bench.serve();
+    const env = { ...bench.env };
+    delete env['XDG_RUNTIME_DIR'];
+    const args = ['serve', '--keys', 'keys.json', '--listen', '127.0.0.1:0'];
+    const second = bench.start(args, { env });
+    await second.says(/^ready /m);
+    const silent = join(bench.runFolder, 'serve-1.sock');
+    const nobody = createServer().listen(silent);
+    await once(nobody, 'listening');
+    const { stdout, stderr } = await bench.run(['status']);
+    for (const { pid } of [server, second]) expect(stdout).toContain(`pid ${pid}`);
+    expect(stderr).toContain(`${silent} does not answer`);
+    nobody.close();
+  });
+
   it('T46: its sockets are private, in a private folder', async () => {
     await bench.serve();
     expect(statSync(bench.runFolder).mode & 0o777).toBe(0o700);

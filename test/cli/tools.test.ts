@@ -1,6 +1,7 @@
 /** `roving forward`, `connect`, `cp` and `doctor`, each in a process of its own, over loopback. */
 import { once } from 'node:events';
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -180,6 +181,26 @@ describe('roving forward', () => {
     await forward.says(/connected again[\s\S]*the server listens on/);
     expect(await say(Number(remote), 'four')).toBe('FOUR');
     expect((await forward.stop()).code).toBe(0);
+  });
+
+  it('T47: asks for the login in a file, which others must not be able to read', async () => {
+    const { ticket } = await bench.serve({ allow: 'forward' });
+    const login = bench.path('login');
+    const args = ['forward', '--ticket', ticket, '-D', '0.0.0.0:0', '--proxy-login', login];
+    writeFileSync(login, 'user:secret\n', { mode: 0o644 });
+    expect((await bench.run(args)).code).toBe(77);
+    chmodSync(login, 0o600);
+    const forward = bench.start(args);
+    await forward.says(/^ready -D 0\.0\.0\.0:\d+/m);
+    const [, port = ''] = /0\.0\.0\.0:(\d+)/.exec(forward.stderr) ?? [];
+    const socket = connect(Number(port), '127.0.0.1');
+    socket.end('CONNECT localhost:1 HTTP/1.1\r\nHost: localhost:1\r\n\r\n');
+    const [answer] = (await once(socket, 'data')) as [Buffer];
+    expect(answer.toString()).toMatch(/^HTTP\/1\.1 407 /);
+    await forward.stop();
+    writeFileSync(login, 'no login');
+    const { code, stderr } = await bench.run(args);
+    expect([code, stderr]).toEqual([78, expect.stringContaining('user:password')]);
   });
 
   it('T47: does not listen for other machines unless it is told to', async () => {

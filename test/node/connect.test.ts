@@ -178,6 +178,14 @@ describe('a server that tells its addresses', () => {
 });
 
 describe('a server', () => {
+  it('listens on all of IPv4 and on all of IPv6, one beside the other', () =>
+    withLoopback(async ({ server }) => {
+      await server.listen({ host: '0.0.0.0', port: 0 });
+      const port = Number(server.addresses.at(-1)?.split(':').at(-1));
+      await server.listen({ host: '::', port });
+      expect(server.addresses.slice(-2)).toEqual([`0.0.0.0:${port}`, `[::]:${port}`]);
+    }));
+
   it('listens on one port for TCP and UDP, and frees it when it is closed', () =>
     withLoopback(async ({ server }) => {
       const [address = ''] = server.addresses;

@@ -14,6 +14,7 @@ function packet(number: number, at: number): SentPacket {
     rateMark: {} as SentPacket['rateMark'],
     expectedArrivalAt: at as Instant,
     isReinjected: false,
+    isCopied: false,
   };
 }
 

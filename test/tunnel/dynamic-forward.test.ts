@@ -306,7 +306,7 @@ describe('T47: a proxy that others reach', () => {
     withTunnel({}, async (scene) => {
       const starting = new DynamicForward(scene.client, { bind: { host, port: 0 } }).start();
       await expect(starting).rejects.toThrow(UsageError);
-      await expect(starting).rejects.toThrow('user and password');
+      await expect(starting).rejects.toThrow('ask for a login');
     }),
   );
 

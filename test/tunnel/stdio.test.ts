@@ -48,6 +48,25 @@ describe('standard input and output', () => {
       expect(stdout.writableEnded).toBe(false);
     }));
 
+  it('go on to the end of the input when the host has ended first', () =>
+    withTunnel({}, async (scene) => {
+      const heard: Buffer[] = [];
+      const port = await scene.serve((socket) => {
+        socket.end('over');
+        socket.on('data', (chunk) => heard.push(chunk));
+      });
+      const { stdout, taken } = slowOutput();
+      const stdin = new PassThrough();
+      const bytes = randomBytes(4 * MIB);
+      const running = connectStdio(scene.client, HOST, port, { stdin, stdout });
+      while (taken().length === 0) await turns(1);
+      stdin.end(bytes);
+      expect(await running).toEqual({ sentBytes: 4 * MIB, receivedBytes: 4 });
+      await scene.client.close();
+      while (scene.far.connections.counts.openCount > 0) await turns(1);
+      expect(Buffer.concat(heard).equals(bytes)).toBe(true);
+    }));
+
   it('are done when the host has ended, though more could be said', () =>
     withTunnel({}, async (scene) => {
       const port = await scene.serve((socket) => {

@@ -159,6 +159,7 @@ class Pipe {
       rateMark: this.#rate.mark(this.recovery.inFlightBytes, now),
       expectedArrivalAt: now,
       isReinjected: false,
+      isCopied: false,
     };
     this.recovery.sent(packet);
     this.peakInFlightBytes = Math.max(this.peakInFlightBytes, this.recovery.inFlightBytes);

@@ -37,6 +37,7 @@ function send(recovery: Recovery, now: number, bytes = BYTES): SentPacket {
     rateMark: MARK,
     expectedArrivalAt: at(now + 50),
     isReinjected: false,
+    isCopied: false,
   };
   recovery.sent(packet);
   return packet;

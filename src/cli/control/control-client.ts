@@ -8,34 +8,59 @@ import { readdirSync, unlinkSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { SOCKET_SUFFIX } from './control-server.js';
-import { checkRunFolder, runFolder } from './run-folder.js';
+import { checkRunFolder, runFolders } from './run-folder.js';
 
 /** Longest answer that is read, in bytes. */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 /** One that is busy, or stopped, does not hold up the others for longer. */
 const ANSWER_TIMEOUT_MS = 3_000;
 
-/** What all that run say. Sockets that nobody listens at any more are removed. */
-export async function askAll(folder = runFolder()): Promise<unknown[]> {
-  let names: string[];
+export interface Answers {
+  readonly reports: readonly unknown[];
+  /** Sockets where something listens that has not answered in time. */
+  readonly silent: readonly string[];
+}
+
+/**
+ * What all that run say. Sockets that nobody listens at any more are removed.
+ *
+ * @throws CliError if the folder that this environment names is not of this user alone.
+ */
+export async function askAll(): Promise<Answers> {
+  const [first, ...others] = runFolders();
+  const paths = first === undefined ? [] : socketsIn(first);
+  for (const folder of others) {
+    try {
+      paths.push(...socketsIn(folder));
+    } catch {
+      // It is not this user's alone: whatever is there, it is none of ours.
+    }
+  }
+  const answers = await Promise.all(paths.map(async (path) => ({ path, ...(await ask(path)) })));
+  return {
+    reports: answers.flatMap(({ report }) => report ?? []),
+    silent: answers.filter(({ isSilent }) => isSilent === true).map(({ path }) => path),
+  };
+}
+
+function socketsIn(folder: string): string[] {
   try {
     checkRunFolder(folder);
-    names = readdirSync(folder).filter((name) => name.endsWith(SOCKET_SUFFIX));
+    const names = readdirSync(folder).filter((name) => name.endsWith(SOCKET_SUFFIX));
+    return names.sort().map((name) => join(folder, name));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
   }
-  const answers = await Promise.all(names.sort().map((name) => ask(join(folder, name))));
-  return answers.filter((answer) => answer !== undefined);
 }
 
-async function ask(path: string): Promise<unknown> {
+async function ask(path: string): Promise<{ report?: unknown; isSilent?: boolean }> {
   try {
-    return JSON.parse(await readAll(path)) as unknown;
+    return { report: JSON.parse(await readAll(path)) as unknown };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ECONNREFUSED') removeStale(path);
-    return undefined;
+    return { isSilent: code === 'ETIMEDOUT' };
   }
 }
 
@@ -52,7 +77,8 @@ function readAll(path: string): Promise<string> {
     const chunks: Buffer[] = [];
     let length = 0;
     const socket = connect(path);
-    socket.setTimeout(ANSWER_TIMEOUT_MS, () => socket.destroy(new Error('no answer')));
+    const late = Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' });
+    socket.setTimeout(ANSWER_TIMEOUT_MS, () => socket.destroy(late));
     socket.on('error', reject);
     socket.on('data', (chunk: Buffer) => {
       length += chunk.length;

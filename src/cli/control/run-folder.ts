@@ -21,6 +21,17 @@ export function runFolder(environment: NodeJS.ProcessEnv = process.env): string 
 }
 
 /**
+ * Where processes of this user may have their sockets: those of another environment, such as one of
+ * cron, have another folder.
+ */
+export function runFolders(environment: NodeJS.ProcessEnv = process.env): string[] {
+  const { XDG_RUNTIME_DIR: runtime, ...plain } = environment;
+  const uid = process.getuid?.();
+  const login = runtime !== undefined || uid === undefined ? [] : [`/run/user/${uid}/roving`];
+  return [...new Set([runFolder(environment), runFolder(plain), ...login])];
+}
+
+/**
  * Makes the folder if it is not there.
  *
  * @throws CliError if it is not a folder of this user alone; what is in it could be anybody's.

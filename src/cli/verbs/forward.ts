@@ -1,6 +1,6 @@
 /** `roving forward`: ports and a proxy through a session, as ssh's `-L`, `-R` and `-D`. @module */
 
-import type { RovingSession } from '../../node/index.js';
+import { type RovingSession, readPrivateFile } from '../../node/index.js';
 import {
   type Bind,
   DynamicForward,
@@ -8,13 +8,15 @@ import {
   formatHostPort,
   type HostPort,
   LocalForward,
+  type ProxyLogin,
   parseBind,
   parseForwardSpec,
   RemoteForward,
   TunnelConnections,
 } from '../../tunnel/index.js';
 import { type Client, withClient } from '../client.js';
-import { failUsage } from '../failure.js';
+import { EXIT } from '../exit-codes.js';
+import { CliError, failUsage } from '../failure.js';
 import { LastingSession } from '../lasting-session.js';
 import { LiveLines, pathLines, wantsLive } from '../live.js';
 import { PathMeter } from '../meter.js';
@@ -24,12 +26,15 @@ import { Interrupted } from '../signals.js';
 import { offerStatus } from '../status-report.js';
 
 const LIVE_INTERVAL_MS = 500;
+/** A user and a password have at most 255 bytes each (RFC 1929 §2). */
+const MAX_LOGIN_FILE_BYTES = 520;
 
 export interface ForwardValues extends ClientOptionValues {
   readonly local?: readonly string[];
   readonly remote?: readonly string[];
   readonly dynamic?: readonly string[];
   readonly gatewayPorts?: boolean;
+  readonly proxyLogin?: string;
 }
 
 /** What the arguments ask for. */
@@ -42,8 +47,9 @@ interface Plan {
 
 export async function forwardVerb(values: ForwardValues): Promise<void> {
   const plan = readPlan(values);
+  const login = await readLogin(values.proxyLogin);
   await withClient('forward', values, async (client) => {
-    const forwards = new Forwards(plan);
+    const forwards = new Forwards(plan, login);
     const lasting = await LastingSession.open(client);
     try {
       await forwards.start(lasting, client);
@@ -87,15 +93,26 @@ function readPlan({ local = [], remote = [], dynamic = [], gatewayPorts }: Forwa
   };
 }
 
+/** @throws PrivateFileError if others could read it; CliError if it holds no login. */
+async function readLogin(path: string | undefined): Promise<ProxyLogin | undefined> {
+  if (path === undefined) return undefined;
+  const text = await readPrivateFile(path, MAX_LOGIN_FILE_BYTES);
+  const [, user, password] = /^([^:\r\n]+):([^\r\n]*)\r?\n?$/.exec(text) ?? [];
+  if (user !== undefined && password !== undefined) return { user, password };
+  throw new CliError(EXIT.CONFIG, `${path} holds no login: one line, user:password`, 'ERR_LOGIN');
+}
+
 /** All that is forwarded. Each follows the session as it is made anew. */
 class Forwards {
   readonly connections = new TunnelConnections();
   readonly #plan: Plan;
+  readonly #login: ProxyLogin | undefined;
   readonly #open: { close(): void }[] = [];
   readonly #lines: string[] = [];
 
-  constructor(plan: Plan) {
+  constructor(plan: Plan, login: ProxyLogin | undefined) {
     this.#plan = plan;
+    this.#login = login;
   }
 
   /** One for each, such as `-L 127.0.0.1:8080 > localhost:80`. */
@@ -113,7 +130,8 @@ class Forwards {
       this.#tell('-L', await forward.start(), target);
     }
     for (const bind of this.#plan.dynamic) {
-      const forward = new DynamicForward(source, { bind, gatewayPorts, connections });
+      const login = this.#login === undefined ? {} : { login: this.#login };
+      const forward = new DynamicForward(source, { bind, gatewayPorts, connections, ...login });
       this.#open.push(forward);
       this.#tell('-D', await forward.start());
     }

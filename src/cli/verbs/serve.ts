@@ -100,7 +100,7 @@ function parsePlaces(texts: readonly string[] = []): ListenOptions[] {
 function parseListen(texts: readonly string[]): ListenOptions[] {
   return texts.map((text) => {
     // `:7600` and `*:7600` mean all addresses.
-    const { host, port } = parseHostPort(text.replace(/^\*?(?=:\d+$)/, '0.0.0.0'), {
+    const { host, port } = parseHostPort(text.replace(/^\*?(?=:\d+$)/, '*'), {
       option: '--listen',
       defaultPort: DEFAULT_PORT,
       allowZero: true,

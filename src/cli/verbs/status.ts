@@ -8,9 +8,12 @@ import type { LogOptionValues } from '../program-options.js';
 import { type SessionReport, STATUS_VERSION, type StatusReport } from '../status-report.js';
 
 export async function statusVerb({ json = false }: Partial<LogOptionValues>): Promise<void> {
-  const reports = (await askAll()).filter(isReport);
-  if (json) return printJson({ running: reports });
-  if (reports.length === 0) return note('nothing of Roving is running for this user');
+  const answers = await askAll();
+  const reports = answers.reports.filter(isReport);
+  if (json) return printJson({ running: reports, silent: answers.silent });
+  for (const path of answers.silent) note(`${printable(path)} does not answer`);
+  if (answers.silent.length === 0 && reports.length === 0)
+    return note('nothing of Roving is running for this user');
   for (const report of reports) print(describe(report));
 }
 
