@@ -110,9 +110,8 @@ describe.runIf(process.platform === 'linux')('T45: the secret of a ticket', () =
       '--address',
       '127.0.0.1:1',
     ]);
-    const via = ['--via', `http://me:hunter2@127.0.0.1:${port}`, '--connect-timeout', '1'];
-    const run = await bench.run(['bench', ...via, '--log-level', 'trace'], {
-      env: { ROVING_TICKET: made.stdout },
+    const run = await bench.run(['bench', '--connect-timeout', '1', '--log-level', 'trace'], {
+      env: { ROVING_TICKET: made.stdout, ALL_PROXY: `http://me:hunter2@127.0.0.1:${port}` },
     });
     proxy.close();
     expect(run.code).toBe(69);
