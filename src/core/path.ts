@@ -58,6 +58,8 @@ export interface PathStatistics {
   /** The smallest of the last second or two. */
   readonly recentRttMs: number;
   readonly rttVarianceMs: number;
+  /** How often a round trip was longer than the one before by more than half of the shortest. */
+  readonly rttJumps: number;
   /** Delivery rate in bytes per millisecond. */
   readonly bandwidth: number;
   readonly inFlightBytes: number;
@@ -292,6 +294,7 @@ export class Path {
       minRttMs: this.rtt.minRttMs,
       recentRttMs: this.rtt.recentRttMs,
       rttVarianceMs: this.rtt.rttVarianceMs,
+      rttJumps: this.rtt.jumps,
       bandwidth: this.congestion.bandwidth,
       inFlightBytes: this.recovery.inFlightBytes,
       congestionWindowBytes: this.congestion.congestionWindowBytes,

@@ -25,6 +25,10 @@ const LONGER = 2;
 const LONGER_MS = 50;
 const LONGER_SAMPLES = 32;
 
+/** A sample that is longer than the one before by this share of the shortest, and this much more. */
+const JUMP_SHARE = 0.6;
+const JUMP_MS = 3;
+
 export class RttEstimator {
   #smoothed: number;
   #variance: number;
@@ -36,6 +40,7 @@ export class RttEstimator {
   #recentMs = Number.POSITIVE_INFINITY;
   #beforeMs = Number.POSITIVE_INFINITY;
   #recentSince = Number.NEGATIVE_INFINITY;
+  #jumps = 0;
   /** Of the latest samples, all of a longer path: the smallest, how many they are, since when. */
   #longer = Number.POSITIVE_INFINITY;
   #longerCount = 0;
@@ -75,6 +80,14 @@ export class RttEstimator {
     return this.#sampled ? Math.min(this.#recentMs, this.#beforeMs) : this.#smoothed;
   }
 
+  /**
+   * How often a sample was longer than the one before by more than half a round trip: a queue grows
+   * slowly, but what waits for the repair of a loss in a stream carrier waits for a round trip.
+   */
+  get jumps(): number {
+    return this.#jumps;
+  }
+
   get hasSample(): boolean {
     return this.#sampled;
   }
@@ -85,6 +98,9 @@ export class RttEstimator {
    *   long round trip says nothing of the path.
    */
   sample(rttMs: number, ackDelayMs: number, now: Instant, inFlightMs = 0): void {
+    if (this.#sampled && rttMs - this.#latest > JUMP_SHARE * this.#minimum + JUMP_MS) {
+      this.#jumps += 1;
+    }
     this.#latest = rttMs;
     if (now - this.#recentSince >= RECENT_RTT_MS) {
       const isFresh = now - this.#recentSince < 2 * RECENT_RTT_MS;

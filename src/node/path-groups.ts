@@ -28,6 +28,8 @@ export interface GroupedPath {
   /** The shortest round trip known, and the shortest of the last second or two. */
   readonly minRttMs: number;
   readonly recentRttMs: number;
+  /** How often a round trip was far longer than the one before. */
+  readonly rttJumps: number;
 }
 
 export interface GroupActions {
@@ -39,6 +41,12 @@ export interface GroupActions {
   setExtraConnections(route: Route, count: number): void;
 }
 
+interface Counts {
+  readonly sent: number;
+  readonly received: number;
+  readonly jumps: number;
+}
+
 interface Group {
   readonly base: Route;
   tuner: GroupTuner;
@@ -46,6 +54,7 @@ interface Group {
   extraConnections: number;
   sentBytes: number;
   receivedBytes: number;
+  rttJumps: number;
   /** The shortest round trip since little was sent the last time: without a queue, it is hoped. */
   emptyRttMs: number;
 }
@@ -65,8 +74,8 @@ export class PathGroups {
   readonly #backups = new Map<PathId, boolean>();
   /** Paths that shall be used if they are alive, with what they had received when they were asked. */
   readonly #asked = new Map<PathId, number>();
-  /** What each path had moved when it was last looked at. */
-  readonly #moved = new Map<PathId, { readonly sent: number; readonly received: number }>();
+  /** What each path had counted when it was last looked at. */
+  readonly #counted = new Map<PathId, Counts>();
 
   constructor(actions: GroupActions) {
     this.#actions = actions;
@@ -136,8 +145,8 @@ export class PathGroups {
       this.#groups.delete(key);
       if (extraConnections > 0) this.#actions.setExtraConnections(base, 0);
     }
-    for (const pathId of this.#moved.keys()) {
-      if (!active.some((path) => path.pathId === pathId)) this.#moved.delete(pathId);
+    for (const pathId of this.#counted.keys()) {
+      if (!active.some((path) => path.pathId === pathId)) this.#counted.delete(pathId);
     }
     let hasChanged = false;
     for (const [key, paths] of groups) {
@@ -151,16 +160,19 @@ export class PathGroups {
   #sampleGroup(key: string, base: Route, paths: readonly GroupedPath[], now: number): boolean {
     const hasUdp = paths.some(({ route }) => route.carrier === 'udp');
     const group = this.#group(key, base, hasUdp ? 1 : MAX_TCP_CONNECTIONS - 1);
-    for (const { pathId, sentBytes: sent, receivedBytes: received } of paths) {
-      const before = this.#moved.get(pathId) ?? { sent, received };
+    for (const { pathId, route, ...path } of paths) {
+      const { sentBytes: sent, receivedBytes: received, rttJumps: jumps } = path;
+      const before = this.#counted.get(pathId) ?? { sent, received, jumps };
       group.sentBytes += sent - before.sent;
       group.receivedBytes += received - before.received;
-      this.#moved.set(pathId, { sent, received });
+      if (isDirectTcp(route)) group.rttJumps += jumps - before.jumps;
+      this.#counted.set(pathId, { sent, received, jumps });
     }
     const movedBytes = Math.max(group.sentBytes, group.receivedBytes);
     const rttMs = Math.max(...paths.map((path) => path.rttMs));
     const isQueued = this.#isQueued(group, paths, now);
-    const hasChanged = group.tuner.sample({ now, movedBytes, rttMs, isQueued });
+    const { rttJumps } = group;
+    const hasChanged = group.tuner.sample({ now, movedBytes, rttMs, isQueued, rttJumps });
     if (group.tuner.isLooking(now)) for (const { pathId } of paths) this.#actions.probe(pathId);
     const extras = hasUdp ? 0 : group.tuner.level;
     if (extras !== group.extraConnections) {
@@ -186,7 +198,7 @@ export class PathGroups {
     let group = this.#groups.get(key);
     if (group === undefined) {
       const tuner = new GroupTuner(maxLevel);
-      const none = { extraConnections: 0, sentBytes: 0, receivedBytes: 0 };
+      const none = { extraConnections: 0, sentBytes: 0, receivedBytes: 0, rttJumps: 0 };
       group = { base, tuner, maxLevel, ...none, emptyRttMs: Number.POSITIVE_INFINITY };
       this.#groups.set(key, group);
     } else if (group.maxLevel !== maxLevel) {

@@ -1,6 +1,7 @@
 /**
  * Finds out by trying whether one more connection between the same two addresses pays: where TCP
- * is limited by loss it does, where the link or the machine is the limit it does not. Where a queue
+ * is limited by loss it may, where the link or the machine is the limit it does not, and there
+ * nothing is tried: what a second connection pushes aside, the reader waits for. Where a queue
  * stands, the link is full, and what one more gains there is taken from others: it is not kept,
  * however much it brings (docs/decisions/0020-which-paths.md). Pure.
  *
@@ -28,12 +29,19 @@ export const RETRY_TRIAL_MS = 10_000;
 export const RETRY_TRIAL_MAX_MS = 160_000;
 /** What pays is asked again after this time whether it still does. */
 export const REVIEW_MS = 45_000;
-/** Before a trial it is looked for so long whether a queue stands. */
+/** Before a trial it is looked for so long whether a queue stands and losses are repaired. */
 export const LOOK_MS = 1_500;
 /** A queue that stands for so long while more is in use asks for a review at once. */
 export const QUEUED_REVIEW_MS = 5_000;
 /** Without bulk for so long, everything is given back. */
 export const RELEASE_AFTER_MS = 10_000;
+/**
+ * A path is limited by loss if round trips have jumped in so many of the last intervals. What a new
+ * connection loses while it looks for its speed is over sooner.
+ */
+export const LOSSY_INTERVALS = 3;
+export const LOSS_MEMORY_MS = 5_000;
+const LOSS_INTERVAL_MS = 1_000;
 /** What the rates are averaged over. */
 const WINDOW_MS = 1_000;
 
@@ -45,6 +53,8 @@ export interface TunerSample {
   readonly rttMs: number;
   /** All paths wait in a queue that never drains: a link that they share with others is full. */
   readonly isQueued: boolean;
+  /** How often round trips over TCP have jumped, as they do where a loss is repaired; only rises. */
+  readonly rttJumps: number;
 }
 
 interface Trial {
@@ -64,6 +74,9 @@ export class GroupTuner {
   #trial: Trial | undefined;
   #nextTrialAt = Number.NEGATIVE_INFINITY;
   #queuedSince: number | undefined;
+  #rttJumps = 0;
+  /** When round trips have jumped lately; one for each {@link LOSS_INTERVAL_MS}. */
+  #lossyAt: number[] = [];
   #retryMs = RETRY_TRIAL_MS;
 
   /** @param maxLevel how many more there could be. */
@@ -81,14 +94,14 @@ export class GroupTuner {
     return now - this.#bulkAt < RELEASE_AFTER_MS;
   }
 
-  /** Whether {@link TunerSample.isQueued} counts at present, so that it should be up to date. */
+  /** Whether round trips count at present, so that they should be up to date. */
   isLooking(now: number): boolean {
     if (this.#bulkSince === undefined) return false;
     return this.#trial !== undefined || this.#level > 0 || now >= this.#nextTrialAt - LOOK_MS;
   }
 
   /** To be called some times a second. @returns whether {@link level} has changed. */
-  sample({ now, movedBytes, rttMs, isQueued }: TunerSample): boolean {
+  sample({ now, movedBytes, rttMs, isQueued, rttJumps }: TunerSample): boolean {
     this.#samples.push({ now, movedBytes });
     while (this.#samples.length > 2 && now - (this.#samples[1]?.now ?? now) >= WINDOW_MS) {
       this.#samples.shift();
@@ -98,6 +111,7 @@ export class GroupTuner {
     this.#noteBulk(rate, now);
     if (isQueued) this.#queuedSince ??= now;
     else this.#queuedSince = undefined;
+    this.#noteLosses(rttJumps, now);
     if (this.#trial !== undefined) {
       this.#trial.samples += 1;
       if (isQueued) this.#trial.queuedSamples += 1;
@@ -123,6 +137,13 @@ export class GroupTuner {
     }
   }
 
+  #noteLosses(rttJumps: number, now: number): void {
+    this.#lossyAt = this.#lossyAt.filter((at) => now - at < LOSS_MEMORY_MS);
+    const lastAt = this.#lossyAt.at(-1) ?? Number.NEGATIVE_INFINITY;
+    if (rttJumps > this.#rttJumps && now - lastAt >= LOSS_INTERVAL_MS) this.#lossyAt.push(now);
+    this.#rttJumps = rttJumps;
+  }
+
   #release(now: number): void {
     if (this.#level === 0 || now - this.#bulkAt < RELEASE_AFTER_MS) return;
     this.#level = 0;
@@ -136,7 +157,9 @@ export class GroupTuner {
     if (!isSuspect && now < this.#nextTrialAt) return;
     const kind = isSuspect || this.#level === this.#maxLevel ? 'fewer' : 'more';
     if (kind === 'fewer' && this.#level === 0) return;
-    if (kind === 'more' && (rate > TRIAL_MAX_RATE || this.#queuedSince !== undefined)) return;
+    const isLossy = this.#lossyAt.length >= LOSSY_INTERVALS;
+    const mayPay = isLossy && rate <= TRIAL_MAX_RATE && this.#queuedSince === undefined;
+    if (kind === 'more' && !mayPay) return;
     const endsAt = now + Math.max(TRIAL_MIN_MS, TRIAL_ROUND_TRIPS * rttMs) + WINDOW_MS;
     this.#trial = { kind, endsAt, rateBefore: rate, samples: 0, queuedSamples: 0 };
     this.#level += kind === 'fewer' ? -1 : 1;

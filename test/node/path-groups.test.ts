@@ -10,7 +10,7 @@ const LTE = '198.51.100.7';
 function path(id: number, route: Pick<Route, 'carrier'> & Partial<Route>): GroupedPath {
   const full = { local: WIFI, ...SERVER, ...route };
   const moved = { sentBytes: 0, receivedBytes: 0, receivedPackets: 0 };
-  const rtts = { rttMs: 20, minRttMs: 20, recentRttMs: 20 };
+  const rtts = { rttMs: 20, minRttMs: 20, recentRttMs: 20, rttJumps: 0 };
   return { pathId: id as PathId, route: full, ...moved, ...rtts };
 }
 
@@ -29,12 +29,17 @@ class Scene {
     return paths.filter(({ pathId }) => this.backups.get(pathId) === true).map((one) => one.pathId);
   }
 
-  /** Moves data for so long at the rate that the paths give. */
-  run(paths: GroupedPath[], rate: () => number, forMs: number): void {
+  /** Moves data for so long at the rate that the paths give; those that lose jump all the time. */
+  run(paths: GroupedPath[], rate: () => number, forMs: number, losing = [0]): void {
     let sentBytes = paths[0]?.sentBytes ?? 0;
     for (let now = 0; now < forMs; now += 250) {
       sentBytes += rate() * 250;
-      this.groups.sample([{ ...(paths[0] as GroupedPath), sentBytes }, ...paths.slice(1)], now);
+      const counted = paths.map((one, index) => ({
+        ...one,
+        ...(index === 0 && { sentBytes }),
+        ...(losing.includes(index) && { rttJumps: now / 250 }),
+      }));
+      this.groups.sample(counted, now);
     }
   }
 }
@@ -109,6 +114,14 @@ describe('while much is sent', () => {
     const paths = [path(0, { carrier: 'tcp' }), path(1, { carrier: 'udp' })];
     scene.choose(...paths);
     scene.run(paths, () => 1_000, 10_000);
+    expect(scene.backups.get(1)).toBe(true);
+  });
+
+  it('nothing is tried where round trips over TCP do not jump', () => {
+    const scene = new Scene();
+    const paths = [path(0, { carrier: 'tcp' }), path(1, { carrier: 'udp' })];
+    scene.choose(...paths);
+    scene.run(paths, () => (scene.backups.get(1) === true ? 100 : 1_000), 30_000, [1]);
     expect(scene.backups.get(1)).toBe(true);
   });
 

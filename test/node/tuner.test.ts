@@ -14,6 +14,8 @@ class Scene {
   now = 0;
   movedBytes = 0;
   isQueued = (_level: number): boolean => false;
+  isLossy = true;
+  rttJumps = 0;
   readonly levels: number[] = [];
   readonly tuner: GroupTuner;
   readonly rateAt: (level: number) => number;
@@ -26,9 +28,10 @@ class Scene {
   run(forMs: number, isBulk = true): this {
     for (const end = this.now + forMs; this.now < end; this.now += STEP_MS) {
       if (isBulk) this.movedBytes += this.rateAt(this.tuner.level) * STEP_MS;
-      const { now, movedBytes } = this;
+      if (this.isLossy) this.rttJumps += 1;
+      const { now, movedBytes, rttJumps } = this;
       const isQueued = this.isQueued(this.tuner.level);
-      const hasChanged = this.tuner.sample({ now, movedBytes, rttMs: 20, isQueued });
+      const hasChanged = this.tuner.sample({ now, movedBytes, rttMs: 20, isQueued, rttJumps });
       if (hasChanged) this.levels.push(this.tuner.level);
     }
     return this;
@@ -51,6 +54,22 @@ describe('the tuner', () => {
 
   it('tries nothing where the machine must be the limit', () => {
     expect(new Scene(7, (level) => 100_000 * (1 + level)).run(60_000).levels).toEqual([]);
+  });
+
+  it('tries nothing where round trips do not jump, and keeps what paid', () => {
+    const scene = new Scene(2, (level) => 100 * (1 + level));
+    scene.isLossy = false;
+    expect(scene.run(60_000).levels).toEqual([]);
+    scene.isLossy = true;
+    expect(scene.run(20_000).tuner.level).toBe(2);
+    scene.isLossy = false;
+    expect(scene.run(30_000).tuner.level).toBe(2);
+  });
+
+  it('takes what a new connection loses at its start for no loss of the path', () => {
+    const scene = new Scene(2, (level) => 100 * (1 + level)).run(2_000);
+    scene.isLossy = false;
+    expect(scene.run(60_000).levels).toEqual([]);
   });
 
   it('tries nothing while little is sent', () => {

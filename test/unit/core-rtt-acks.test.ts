@@ -115,6 +115,13 @@ describe('RttEstimator', () => {
     expect(rtt.minRttMs).toBe(50);
   });
 
+  it('counts what is longer than the sample before by more than half a round trip', () => {
+    const rtt = new RttEstimator();
+    const samples = [40, 50, 65, 90, 60, 90, 40, 70];
+    for (const [index, ms] of samples.entries()) rtt.sample(ms, 0, at(index));
+    expect(rtt.jumps).toBe(2);
+  });
+
   it('knows the smallest of the last samples', () => {
     const rtt = new RttEstimator();
     rtt.sample(20, 0, at(0));
