@@ -17,6 +17,10 @@ const MAX_COPIES = 1_024;
 /** A kernel's TCP repairs a loss within about a round trip; a pause below this is not felt. */
 const LATE_MS = 100;
 const LATE_ROUND_TRIPS = 1.25;
+/** Where round trips have not jumped for so long, losses are so rare that their repair need not be waited for. */
+const STEADY_MS = 2_000;
+const STEADY_LATE_MS = 40;
+const STEADY_LATE_ROUND_TRIPS = 0.5;
 /** So little under way costs next to nothing to send twice: as soon as its answer is overdue. */
 const SPARSE_BYTES = 14_600;
 const SPARSE_LATE_MS = 10;
@@ -84,12 +88,17 @@ export function queueCopies(path: Path, pieces: readonly Piece[]): void {
 export function lateAt(path: Path): Instant | undefined {
   const oldest = path.carrier.isStream ? path.recovery.oldestOutstanding : undefined;
   if (oldest === undefined || oldest.isCopied) return undefined;
-  const { minRttMs, rttVarianceMs } = path.rtt;
-  const patienceMs =
-    path.recovery.inFlightBytes <= SPARSE_BYTES
-      ? Math.max(SPARSE_LATE_MS, 4 * rttVarianceMs)
-      : Math.max(LATE_MS, LATE_ROUND_TRIPS * minRttMs);
-  return (oldest.expectedArrivalAt + minRttMs / 2 + patienceMs) as Instant;
+  const { minRttMs } = path.rtt;
+  return (oldest.expectedArrivalAt + minRttMs / 2 + patienceMs(path, oldest)) as Instant;
+}
+
+function patienceMs({ recovery, rtt }: Path, { sentAt }: SentPacket): number {
+  if (recovery.inFlightBytes <= SPARSE_BYTES) {
+    return Math.max(SPARSE_LATE_MS, 4 * rtt.rttVarianceMs);
+  }
+  return sentAt - rtt.jumpedAt > STEADY_MS
+    ? Math.max(STEADY_LATE_MS, STEADY_LATE_ROUND_TRIPS * rtt.minRttMs)
+    : Math.max(LATE_MS, LATE_ROUND_TRIPS * rtt.minRttMs);
 }
 
 /**

@@ -41,6 +41,7 @@ export class RttEstimator {
   #beforeMs = Number.POSITIVE_INFINITY;
   #recentSince = Number.NEGATIVE_INFINITY;
   #jumps = 0;
+  #jumpedAt = Number.NEGATIVE_INFINITY;
   /** Of the latest samples, all of a longer path: the smallest, how many they are, since when. */
   #longer = Number.POSITIVE_INFINITY;
   #longerCount = 0;
@@ -88,6 +89,11 @@ export class RttEstimator {
     return this.#jumps;
   }
 
+  /** When that was the last time. */
+  get jumpedAt(): number {
+    return this.#jumpedAt;
+  }
+
   get hasSample(): boolean {
     return this.#sampled;
   }
@@ -100,6 +106,7 @@ export class RttEstimator {
   sample(rttMs: number, ackDelayMs: number, now: Instant, inFlightMs = 0): void {
     if (this.#sampled && rttMs - this.#latest > JUMP_SHARE * this.#minimum + JUMP_MS) {
       this.#jumps += 1;
+      this.#jumpedAt = now;
     }
     this.#latest = rttMs;
     if (now - this.#recentSince >= RECENT_RTT_MS) {
