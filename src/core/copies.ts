@@ -96,7 +96,7 @@ function patienceMs({ recovery, rtt }: Path, { sentAt }: SentPacket): number {
   if (recovery.inFlightBytes <= SPARSE_BYTES) {
     return Math.max(SPARSE_LATE_MS, 4 * rtt.rttVarianceMs);
   }
-  return sentAt - rtt.jumpedAt > STEADY_MS
+  return sentAt - rtt.steadySince > STEADY_MS
     ? Math.max(STEADY_LATE_MS, STEADY_LATE_ROUND_TRIPS * rtt.minRttMs)
     : Math.max(LATE_MS, LATE_ROUND_TRIPS * rtt.minRttMs);
 }

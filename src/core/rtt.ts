@@ -41,7 +41,7 @@ export class RttEstimator {
   #beforeMs = Number.POSITIVE_INFINITY;
   #recentSince = Number.NEGATIVE_INFINITY;
   #jumps = 0;
-  #jumpedAt = Number.NEGATIVE_INFINITY;
+  #steadySince = Number.POSITIVE_INFINITY;
   /** Of the latest samples, all of a longer path: the smallest, how many they are, since when. */
   #longer = Number.POSITIVE_INFINITY;
   #longerCount = 0;
@@ -89,9 +89,9 @@ export class RttEstimator {
     return this.#jumps;
   }
 
-  /** When that was the last time. */
-  get jumpedAt(): number {
-    return this.#jumpedAt;
+  /** When that was the last time; before any, when the first sample was; infinite before that. */
+  get steadySince(): number {
+    return this.#steadySince;
   }
 
   get hasSample(): boolean {
@@ -106,7 +106,7 @@ export class RttEstimator {
   sample(rttMs: number, ackDelayMs: number, now: Instant, inFlightMs = 0): void {
     if (this.#sampled && rttMs - this.#latest > JUMP_SHARE * this.#minimum + JUMP_MS) {
       this.#jumps += 1;
-      this.#jumpedAt = now;
+      this.#steadySince = now;
     }
     this.#latest = rttMs;
     if (now - this.#recentSince >= RECENT_RTT_MS) {
@@ -123,6 +123,7 @@ export class RttEstimator {
     }
     if (!this.#sampled) {
       this.#sampled = true;
+      this.#steadySince = now;
       this.#smoothed = rttMs;
       this.#variance = rttMs / 2;
       return;
