@@ -17,10 +17,11 @@ const MAX_COPIES = 1_024;
 /** A kernel's TCP repairs a loss within about a round trip; a pause below this is not felt. */
 const LATE_MS = 100;
 const LATE_ROUND_TRIPS = 1.25;
-/** Where round trips have not jumped for so long, losses are so rare that their repair need not be waited for. */
+/** Where there is no repair to wait for. */
+const SOON_LATE_MS = 40;
+const SOON_LATE_ROUND_TRIPS = 0.5;
+/** A path loses hardly anything if its round trips have not jumped for so long. */
 const STEADY_MS = 2_000;
-const STEADY_LATE_MS = 40;
-const STEADY_LATE_ROUND_TRIPS = 0.5;
 /** So little under way costs next to nothing to send twice: as soon as its answer is overdue. */
 const SPARSE_BYTES = 14_600;
 const SPARSE_LATE_MS = 10;
@@ -81,24 +82,31 @@ export function queueCopies(path: Path, pieces: readonly Piece[]): void {
   path.copies.splice(0, path.copies.length - MAX_COPIES);
 }
 
+type Sending = Pick<Path, 'carrier' | 'recovery' | 'rtt'>;
+
 /**
  * When what is under way on a stream carrier is late: it repairs its losses, so that it may deliver
  * very late and never be silent. `undefined` if it carries nothing, or all of it is copied already.
  */
-export function lateAt(path: Path): Instant | undefined {
-  const oldest = path.carrier.isStream ? path.recovery.oldestOutstanding : undefined;
-  if (oldest === undefined || oldest.isCopied) return undefined;
-  const { minRttMs } = path.rtt;
-  return (oldest.expectedArrivalAt + minRttMs / 2 + patienceMs(path, oldest)) as Instant;
+export function lateAt(path: Sending): Instant | undefined {
+  if (!path.carrier.isStream) return undefined;
+  for (const packet of path.recovery.outstanding()) {
+    if (packet.isCopied) continue;
+    const isStuck = packet !== path.recovery.oldestOutstanding;
+    const expectedAt = packet.expectedArrivalAt + path.rtt.minRttMs / 2;
+    return (expectedAt + patienceMs(path, packet, isStuck)) as Instant;
+  }
+  return undefined;
 }
 
-function patienceMs({ recovery, rtt }: Path, { sentAt }: SentPacket): number {
-  if (recovery.inFlightBytes <= SPARSE_BYTES) {
-    return Math.max(SPARSE_LATE_MS, 4 * rtt.rttVarianceMs);
-  }
-  return sentAt - rtt.steadySince > STEADY_MS
-    ? Math.max(STEADY_LATE_MS, STEADY_LATE_ROUND_TRIPS * rtt.minRttMs)
+/** @param isStuck what goes before the packet is late, so that there is little hope for it. */
+function patienceMs({ recovery, rtt }: Sending, { sentAt }: SentPacket, isStuck: boolean): number {
+  const isSoon = isStuck || sentAt - rtt.steadySince > STEADY_MS;
+  const repairMs = isSoon
+    ? Math.max(SOON_LATE_MS, SOON_LATE_ROUND_TRIPS * rtt.minRttMs)
     : Math.max(LATE_MS, LATE_ROUND_TRIPS * rtt.minRttMs);
+  if (recovery.inFlightBytes > SPARSE_BYTES) return repairMs;
+  return Math.min(repairMs, Math.max(SPARSE_LATE_MS, 4 * rtt.rttVarianceMs));
 }
 
 /**

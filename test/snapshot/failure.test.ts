@@ -123,7 +123,7 @@ describe('paths that fail', () => {
           `${round(flapping.againPercent, 2)} %`,
         ]);
         expect(ratio, kind).toBeGreaterThanOrEqual(0.97);
-        expect(flapping.stalls, kind).toBeLessThanOrEqual(kind === 'udp bbr' ? 0 : 4);
+        expect(flapping.stalls, kind).toBe(0);
       }
       const head = [
         '20/40 + 10/100 that flaps',
