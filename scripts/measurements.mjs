@@ -23,7 +23,7 @@ const SECTIONS = [
   [
     'Unequal links',
     /^goodput-unequal/,
-    'The first 60 s. `of better` compares with the session over the better link alone. Asked for: at least 97 % of the better; with BBR on datagrams 90 % of the sum.',
+    'The first 60 s. `of better` compares with the session over the better link alone. Asked for: at least 97 % of the better; with BBR on datagrams 90 % of the sum, 80 % with jitter.',
   ],
   [
     'Random pairs',
