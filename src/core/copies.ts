@@ -8,7 +8,7 @@
 
 import type { Instant } from './contract.js';
 import type { Path } from './path.js';
-import type { SentPacket } from './recovery.js';
+import type { Recovery, SentPacket } from './recovery.js';
 import type { SessionState } from './session-state.js';
 import type { Piece } from './streams/stream-table.js';
 
@@ -89,13 +89,15 @@ type Sending = Pick<Path, 'carrier' | 'recovery' | 'rtt'>;
  * very late and never be silent. `undefined` if it carries nothing, or all of it is copied already.
  */
 export function lateAt(path: Sending): Instant | undefined {
-  if (!path.carrier.isStream) return undefined;
-  for (const packet of path.recovery.outstanding()) {
-    if (packet.isCopied) continue;
-    const isStuck = packet !== path.recovery.oldestOutstanding;
-    const expectedAt = packet.expectedArrivalAt + path.rtt.minRttMs / 2;
-    return (expectedAt + patienceMs(path, packet, isStuck)) as Instant;
-  }
+  const oldest = path.carrier.isStream ? path.recovery.oldestOutstanding : undefined;
+  const next = oldest?.isCopied ? firstUncopied(path.recovery) : oldest;
+  if (next === undefined) return undefined;
+  const expectedAt = next.expectedArrivalAt + path.rtt.minRttMs / 2;
+  return (expectedAt + patienceMs(path, next, next !== oldest)) as Instant;
+}
+
+function firstUncopied(recovery: Recovery): SentPacket | undefined {
+  for (const packet of recovery.outstanding()) if (!packet.isCopied) return packet;
   return undefined;
 }
 
