@@ -39,8 +39,8 @@ export const RELEASE_AFTER_MS = 10_000;
  * A path is limited by loss if round trips have jumped in so many of the last intervals. What a new
  * connection loses while it looks for its speed is over sooner.
  */
-export const LOSSY_INTERVALS = 3;
-export const LOSS_MEMORY_MS = 5_000;
+const LOSSY_INTERVALS = 3;
+const LOSS_MEMORY_MS = 5_000;
 const LOSS_INTERVAL_MS = 1_000;
 /** What the rates are averaged over. */
 const WINDOW_MS = 1_000;

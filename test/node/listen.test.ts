@@ -119,6 +119,19 @@ describe('a server that closes', () => {
       await server.close();
       await expect(server.listen({ port: 0 })).rejects.toMatchObject({ code: 'ERR_USAGE' });
     }));
+
+  it('begins no session with who comes meanwhile', () =>
+    withLoopback(async ({ server, ticket, accepted, connect: open }) => {
+      const first = await open();
+      // It is not read: the server has to wait for it.
+      accepted[0]?.openStream().write(new Uint8Array(16 * 1024 * 1024));
+      const closing = server.close();
+      const late = connect(ticket, { carriers: ['udp'], connectTimeoutMs: 300 });
+      await expect(late).rejects.toMatchObject({ code: 'ERR_CONNECT_TIMEOUT' });
+      expect(accepted.length).toBe(1);
+      first.abort();
+      await closing;
+    }));
 });
 
 describe('a client', () => {
